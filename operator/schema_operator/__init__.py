@@ -1,0 +1,1 @@
+"""Change a PostgreSQL schema from Kubernetes."""

@@ -1,0 +1,173 @@
+"""What a runner tells: progress lines while it works, one report at the end.
+
+Progress is decoration, the outcome is evidence: the controller shows the one and decides on the other.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum, unique
+
+import msgspec
+
+from schema_operator.api.request import Record
+
+TERMINATION_MESSAGE_LIMIT = 4096
+"""Bytes the kubelet keeps of a termination message (Kubernetes documentation, "Determine the Reason for Pod
+Failure")."""
+MESSAGE_LIMIT = 500
+"""Characters kept of a sentence in a report, so that a report fits the termination message."""
+
+
+@unique
+class Outcome(IntEnum):
+    """How a run ended. The values are the runner's exit codes."""
+
+    DONE = 0
+    RETRYABLE = 10
+    REFUSED = 20
+    FAILED = 21
+    VERIFICATION_FAILED = 22
+    PARTLY_APPLIED = 30
+    UNKNOWN = 31
+    LOCK_HELD = 40
+    STOPPED = 143
+
+
+@unique
+class Action(StrEnum):
+    """What a run does to the schema."""
+
+    APPLY = "Apply"
+    ROLLBACK = "Rollback"
+    NONE = "None"
+
+
+@unique
+class VerificationResult(StrEnum):
+    """How a verification ended."""
+
+    PASSED = "Passed"
+    FAILED = "Failed"
+    ERROR = "Error"
+
+
+class VerificationReport(Record, frozen=True, kw_only=True):
+    """One verification: what it expected and what it found."""
+
+    name: str
+    result: VerificationResult
+    version: str | None = None
+    expected: str | None = None
+    found: str | None = None
+
+
+class Place(Record, frozen=True, kw_only=True):
+    """The statement an error belongs to; lines and columns count from 1."""
+
+    version: str | None = None
+    file: str | None = None
+    statement: int | None = None
+    statements: int | None = None
+    line: int | None = None
+    column: int | None = None
+    sqlstate: str | None = None
+
+
+class Server(Record, frozen=True, kw_only=True):
+    """What the runner learnt of the server it talked to."""
+
+    version: str
+    """As `server_version` says it, for example `18.4`."""
+    system_identifier: str
+    """Of the cluster, from `pg_control_system()`; empty where the role may not ask."""
+    database: str
+
+
+class Progress(Record, frozen=True, kw_only=True):
+    """One line of progress.
+
+    `step` is one of Connecting, WaitingForLock, Installing, Planning, Applying, RollingBack, Verifying.
+    """
+
+    step: str
+    message: str
+    version: str | None = None
+    statement: int | None = None
+    statements: int | None = None
+    percent: int | None = None
+
+
+class RunReport(Record, frozen=True, kw_only=True):
+    """The end of a run."""
+
+    run: str
+    outcome: Outcome
+    action: Action = Action.NONE
+    reason: str = ""
+    """A `Reason` where something went wrong; empty when done."""
+    message: str
+    version_before: str = "0"
+    version: str | None = None
+    """Highest version of this resource in the history after the run; absent when the history was not read."""
+    versions: tuple[str, ...] = ()
+    """Versions this run applied or rolled back, in order; the last ten when there are more."""
+    versions_count: int = 0
+    place: Place | None = None
+    verification: tuple[VerificationReport, ...] = ()
+    blocker: str | None = None
+    """Who holds what was waited for: pid, application, state, age."""
+    server: Server | None = None
+    seconds: float = 0.0
+
+
+class LogLine(Record, frozen=True, kw_only=True):
+    """One line of the runner's log, exactly one of the two set."""
+
+    time: str
+    progress: Progress | None = None
+    report: RunReport | None = None
+
+
+def for_termination_message(report: RunReport) -> bytes:
+    """Write a report so that it fits `TERMINATION_MESSAGE_LIMIT` bytes, dropping the least telling parts first.
+
+    A verification that failed is kept longer than one that passed; the message is cut before the reason.
+    """
+    candidates = (
+        report,
+        msgspec.structs.replace(
+            report, message=report.message[:MESSAGE_LIMIT], verification=_cut(report.verification, 200, 20)
+        ),
+        msgspec.structs.replace(
+            report, message=report.message[:MESSAGE_LIMIT], verification=_cut(report.verification, 80, 8)
+        ),
+        msgspec.structs.replace(
+            report, message=report.message[:MESSAGE_LIMIT], verification=(), versions=report.versions[-3:]
+        ),
+        msgspec.structs.replace(
+            report, message=report.message[:120], verification=(), versions=(), blocker=None, server=None, place=None
+        ),
+    )
+    for candidate in candidates:
+        encoded = msgspec.json.encode(candidate)
+        if len(encoded) <= TERMINATION_MESSAGE_LIMIT:
+            return encoded
+    return encoded[:TERMINATION_MESSAGE_LIMIT]
+
+
+def _cut(items: tuple[VerificationReport, ...], width: int, most: int) -> tuple[VerificationReport, ...]:
+    failed_first = sorted(items, key=lambda item: item.result is VerificationResult.PASSED)
+    return tuple(
+        msgspec.structs.replace(
+            item,
+            name=item.name[:width],
+            expected=item.expected and item.expected[:width],
+            found=item.found and item.found[:width],
+        )
+        for item in failed_first[:most]
+    )
+
+
+def decode(data: bytes) -> RunReport:
+    """Read a report from a termination message; raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    return msgspec.json.decode(data, type=RunReport)

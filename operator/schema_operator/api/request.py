@@ -1,0 +1,166 @@
+"""What the controller asks a runner to do: one small typed record, carried as JSON.
+
+msgspec and not pydantic, because the runner's start is part of every migration's duration: pydantic adds 40 ms and
+9 MiB to psycopg's 100 ms and 33 MiB, msgspec 1 ms and 1 MiB (measured on Python 3.11).
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from enum import StrEnum, unique
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
+    """Base of the records that travel: immutable, keyword-only, camelCase in JSON, unknown fields refused."""
+
+
+@unique
+class VerifyWhen(StrEnum):
+    """When a verification runs."""
+
+    BEFORE_COMMIT = "BeforeCommit"
+    AFTER_COMMIT = "AfterCommit"
+
+
+@unique
+class OutOfOrder(StrEnum):
+    """What to do with a script whose version is lower than one already applied by the same resource."""
+
+    REFUSE = "Refuse"
+    ALLOW = "Allow"
+
+
+class SecretFile(Record, frozen=True, kw_only=True):
+    """One key of a Secret, as a file in the runner's file system.
+
+    The Secret is mounted as `optional`, so an absent Secret is an empty folder and an absent key an absent file: the
+    runner can name either in its report, and nobody needs the right to read Secrets.
+    """
+
+    secret: str
+    """Name of the Secret, for messages."""
+    key: str
+    """Key in it, for messages; also the file's name."""
+    folder: str
+    """Where the Secret is mounted."""
+
+
+class TlsFiles(Record, frozen=True, kw_only=True):
+    """TLS settings of a connection: `mode` is libpq's sslmode; absent means what the URI or libpq says."""
+
+    mode: str | None = None
+    ca: SecretFile | None = None
+    certificate: SecretFile | None = None
+    key: SecretFile | None = None
+
+
+class ConnectionFiles(Record, frozen=True, kw_only=True):
+    """How the runner reaches the database: either a libpq URI in a file, or the parts."""
+
+    uri: SecretFile | None = None
+    host: str | None = None
+    port: int | None = None
+    database: str | None = None
+    user: SecretFile | None = None
+    password: SecretFile | None = None
+    tls: TlsFiles = TlsFiles()
+    role: str | None = None
+    """Role to SET after connecting."""
+
+
+class Resource(Record, frozen=True, kw_only=True):
+    """The SchemaMigration a run belongs to.
+
+    Versions belong to `namespace/name`, so a resource that is deleted and created anew still owns what it applied.
+    """
+
+    namespace: str
+    name: str
+    uid: str = ""
+    generation: int = 0
+
+    @property
+    def owner(self) -> str:
+        """The identity under which versions are recorded, `namespace/name`."""
+        return f"{self.namespace}/{self.name}"
+
+
+class InlineScript(Record, frozen=True, kw_only=True):
+    """One version written into the resource itself."""
+
+    version: str
+    name: str = ""
+    up: str
+    down: str | None = None
+    verify: str | None = None
+
+
+class ScriptFolder(Record, frozen=True, kw_only=True):
+    """A folder of script files: `label` is what messages call it (a ConfigMap's name)."""
+
+    path: str
+    label: str
+
+
+class Verification(Record, frozen=True, kw_only=True):
+    """A query whose first value, as text, must equal `expect`."""
+
+    name: str
+    sql: str
+    expect: str = "true"
+    when: VerifyWhen = VerifyWhen.BEFORE_COMMIT
+
+
+class RunRequest(Record, frozen=True, kw_only=True):
+    """Everything a run needs besides the database itself."""
+
+    run: str
+    """Name of the run, unique per attempt: the Job's name, or `laptop-…` when a person runs it."""
+    actor: str
+    """Who applies: goes to `schema_versions.applied_by`."""
+    resource: Resource | None = None
+    """Absent when a person runs it without one: versions then belong to nobody in particular."""
+    connection: ConnectionFiles | None = None
+    """Absent when the caller gives the connection itself."""
+    inline: tuple[InlineScript, ...] = ()
+    folders: tuple[ScriptFolder, ...] = ()
+    scripts_digest: str | None = None
+    """SHA-256 of the scripts the controller has seen; the run is refused when the mounted ones differ."""
+    version: str | None = None
+    """The version to reach; absent, the newest script; "0" means nothing applied."""
+    description: str | None = None
+    verify: tuple[Verification, ...] = ()
+    out_of_order: OutOfOrder = OutOfOrder.REFUSE
+    lock_wait_seconds: float = 30.0
+    """How long to wait for another run on the same database before giving up with exit code 40."""
+
+
+def encode(request: RunRequest) -> bytes:
+    """Write a request as JSON."""
+    return msgspec.json.encode(request)
+
+
+def decode(data: bytes) -> RunRequest:
+    """Read a request from JSON.
+
+    Raises `msgspec.ValidationError` or `msgspec.DecodeError` with the path of what is wrong.
+    """
+    return msgspec.json.decode(data, type=RunRequest)
+
+
+def pack(request: RunRequest) -> str:
+    """Write a request as text that is small enough for an annotation: base64 of gzipped JSON."""
+    return base64.b64encode(gzip.compress(encode(request), mtime=0)).decode("ascii")
+
+
+def unpack(text: bytes) -> RunRequest:
+    """Read a request from JSON or from what `pack` wrote.
+
+    Raises as `decode` does, and `ValueError` or `OSError` for text that is neither.
+    """
+    if text.lstrip().startswith(b"{"):
+        return decode(text)
+    return decode(gzip.decompress(base64.b64decode(text, validate=True)))

@@ -1,0 +1,280 @@
+"""SchemaMigration: the version a schema should have, and the scripts that lead there."""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from schema_operator.api import version
+from schema_operator.api.model import ApiModel, Condition, ResourceName, keyed_by, rule, rules
+from schema_operator.api.report import Action, VerificationResult
+from schema_operator.api.request import VerifyWhen
+
+INLINE_LIMIT = 262_144
+"""Characters of one inline script. The limit of all annotations together, which client-side apply needs, is the same
+(apimachinery, TotalAnnotationSizeLimitB); larger sets belong in ConfigMaps."""
+
+VersionText = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=version.MAX_LENGTH, pattern=version.PATTERN),
+    Field(
+        json_schema_extra=rules(
+            rule(
+                f"!self.endsWith('{version.ROLLBACK_SUFFIX}')",
+                f"a version may not end in {version.ROLLBACK_SUFFIX}, which marks rollbacks in schema_versions",
+            )
+        )
+    ),
+]
+ScriptText = Annotated[str, StringConstraints(max_length=INLINE_LIMIT)]
+
+
+class DatabaseReference(ApiModel):
+    """A TargetDatabase in the same namespace."""
+
+    name: ResourceName
+    """Name of the TargetDatabase."""
+
+
+class InlineScript(ApiModel):
+    """One version, written into the resource."""
+
+    version: VersionText
+    """The version this script leads to, for example `1.4.0`, `12` or `20260101120000`."""
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    """A few words on what the script does; stored as its name in schema_versions."""
+    up: Annotated[str, StringConstraints(min_length=1, max_length=INLINE_LIMIT)]
+    """SQL that leads from the version before to this one. It runs in one transaction with its history row."""
+    down: ScriptText | None = None
+    """SQL that leads back. It is stored in the database when the version is applied and used from there."""
+    verify: ScriptText | None = None
+    """SQL that must run without error before the version is committed; a boolean result must be true."""
+
+
+class ConfigMapReference(ApiModel):
+    """A ConfigMap in the same namespace whose keys are script files."""
+
+    name: ResourceName
+    """Name of the ConfigMap."""
+
+
+class ScriptSource(ApiModel):
+    """Where the scripts are: exactly one of the fields."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "(has(self.inline) ? 1 : 0) + (has(self.configMaps) ? 1 : 0) == 1",
+                "exactly one of inline and configMaps is needed",
+            )
+        )
+    )
+
+    inline: (
+        Annotated[list[InlineScript], Field(min_length=1, max_length=400, json_schema_extra=keyed_by("version"))] | None
+    ) = None
+    """Scripts written here, one item a version."""
+    config_maps: (
+        Annotated[list[ConfigMapReference], Field(min_length=1, max_length=20, json_schema_extra=keyed_by("name"))]
+        | None
+    ) = None
+    """ConfigMaps with keys `VERSION_NAME.up.sql`, `VERSION_NAME.down.sql` and `VERSION_NAME.verify.sql`; several are
+    merged. kustomize's configMapGenerator makes one of a folder."""
+
+
+class VerificationSpec(ApiModel):
+    """A query whose result tells whether the schema is right."""
+
+    name: Annotated[
+        str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_. ]*[A-Za-z0-9])?$")
+    ]
+    """Name of the verification, shown in the status."""
+    sql: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
+    """A query; the first column of its first row is compared."""
+    expect: Annotated[str, StringConstraints(max_length=1024)] = "true"
+    """What the query must find, as text."""
+    when: VerifyWhen = VerifyWhen.BEFORE_COMMIT
+    """BeforeCommit: in the transaction of the last version, so that a failure leaves nothing behind. AfterCommit: when
+    all is committed."""
+
+
+class SchemaMigrationSpec(ApiModel):
+    """The version a schema should have, and the scripts that lead there."""
+
+    database: Annotated[
+        DatabaseReference,
+        Field(
+            json_schema_extra=rules(
+                rule("self == oldSelf", "the database of a SchemaMigration cannot be changed; make a new one")
+            )
+        ),
+    ]
+    """The database to change; cannot be changed afterwards."""
+    description: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    """What this is about; stored with each version this resource applies."""
+    scripts: ScriptSource
+    """Where the scripts are."""
+    version: VersionText | None = None
+    """The version the schema should have. Scripts up to it that the history lacks are applied, oldest first;
+    versions above it that this resource applied are rolled back, newest first, with the rollback SQL stored when
+    they were applied. Absent, the newest script. "0" means that nothing of this resource is applied."""
+    verify: Annotated[list[VerificationSpec], Field(max_length=50, json_schema_extra=keyed_by("name"))] | None = None
+    """Queries that must hold at the wanted version."""
+
+
+@unique
+class ConditionType(StrEnum):
+    """The conditions of a SchemaMigration."""
+
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    READY = "Ready"
+    VALIDATED = "Validated"
+    APPLIED = "Applied"
+    VERIFIED = "Verified"
+
+
+@unique
+class State(StrEnum):
+    """One word for people, derived from the conditions; nothing decides by it."""
+
+    PENDING = "Pending"
+    PLANNING = "Planning"
+    APPLYING = "Applying"
+    VERIFYING = "Verifying"
+    ROLLING_BACK = "RollingBack"
+    APPLIED = "Applied"
+    ROLLED_BACK = "RolledBack"
+    STALLED = "Stalled"
+
+
+@unique
+class RunOutcome(StrEnum):
+    """How a run ended, as the controller understands it."""
+
+    DONE = "Done"
+    RETRYABLE = "Retryable"
+    REFUSED = "Refused"
+    FAILED = "Failed"
+    VERIFICATION_FAILED = "VerificationFailed"
+    PARTLY_APPLIED = "PartlyApplied"
+    UNKNOWN = "Unknown"
+    LOCK_HELD = "LockHeld"
+    STOPPED = "Stopped"
+    KILLED = "Killed"
+
+
+class ProgressStatus(ApiModel):
+    """What a run is doing now; read from its log and never decided upon."""
+
+    step: str
+    """Connecting, WaitingForLock, Installing, Planning, Applying, RollingBack or Verifying."""
+    version: str | None = None
+    """Version being worked on."""
+    statement: int | None = None
+    """Number of the statement, from 1."""
+    statements: int | None = None
+    """How many statements the version has."""
+    percent: Annotated[int, Field(ge=0, le=100)] | None = None
+    """How much of the run is done."""
+    message: str
+    """The same as a sentence."""
+
+
+class VerificationStatus(ApiModel):
+    """The result of one verification in the last run that made any."""
+
+    name: str
+    """Name of the verification, or the file it comes from."""
+    result: VerificationResult
+    """How it ended."""
+    version: str | None = None
+    """Version it belongs to."""
+    expected: str | None = None
+    """What was expected."""
+    found: str | None = None
+    """What was found."""
+
+
+class StatementStatus(ApiModel):
+    """The statement an error belongs to."""
+
+    version: str | None = None
+    """Version whose script it is in."""
+    file: str | None = None
+    """File it is in."""
+    statement: int | None = None
+    """Number of the statement, from 1."""
+    statements: int | None = None
+    """How many statements the script has."""
+    line: int | None = None
+    """Line in the file, from 1."""
+    column: int | None = None
+    """Column in the line, from 1."""
+    sqlstate: str | None = None
+    """SQLSTATE of the server's error."""
+
+
+class RunStatus(ApiModel):
+    """One run: one Job, one attempt."""
+
+    name: str
+    """Name of the Job."""
+    work: str
+    """Digest of what was asked for: generation, database, scripts. Attempts at the same work share it."""
+    number: Annotated[int, Field(ge=1)]
+    """Number of the run among those at the same work, from 1."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """Failures counted so far at this work, this run included."""
+    generation: int
+    """Generation of the resource the run was started for."""
+    action: Action | None = None
+    """What the run did."""
+    outcome: RunOutcome | None = None
+    """How it ended; absent while it runs."""
+    reason: str | None = None
+    """Why, where it did not end well."""
+    message: str | None = None
+    """The same as a sentence."""
+    version: str | None = None
+    """Highest version of this resource after the run."""
+    versions: list[str] | None = None
+    """Versions it applied or rolled back, in order; the last ten where there are more."""
+    place: StatementStatus | None = None
+    """The statement an error belongs to."""
+    blocker: str | None = None
+    """Who held what the run waited for."""
+    started_at: str | None = None
+    """When the run was started."""
+    finished_at: str | None = None
+    """When it ended."""
+
+
+class SchemaMigrationStatus(ApiModel):
+    """What is known of the migration. The truth is the history in the database; this is a view of it."""
+
+    observed_generation: int = -1
+    """Generation this status is about; -1 before the first look."""
+    state: State | None = None
+    """One word for people."""
+    version: str | None = None
+    """Highest version of this resource in the database, "0" for none; absent before the first run."""
+    progress: ProgressStatus | None = None
+    """What the run is doing; present only while one runs."""
+    conditions: Annotated[list[Condition], Field(max_length=20, json_schema_extra=keyed_by("type"))] = Field(
+        default_factory=list
+    )
+    """Ready is True only when the wanted version is reached and verified. Reconciling and Stalled are present only
+    while they are True, and never together."""
+    verification: Annotated[list[VerificationStatus], Field(max_length=100)] | None = None
+    """Results of the verifications in the last run that made any."""
+    current_run: RunStatus | None = None
+    """The run in flight."""
+    runs: Annotated[list[RunStatus], Field(max_length=10)] | None = None
+    """The last ten runs, newest first."""
+    retry_at: str | None = None
+    """When the next attempt is due; present only while one is."""
+    scripts_digest: str | None = None
+    """SHA-256 over the scripts of the work the status is about."""

@@ -1,0 +1,208 @@
+"""TargetDatabase: one database, its credentials by reference, and the rules for changing it."""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from schema_operator.api.model import (
+    ApiModel,
+    Condition,
+    Duration,
+    ResourceName,
+    SecretKeySelector,
+    keyed_by,
+    rule,
+    rules,
+)
+from schema_operator.api.request import OutOfOrder
+
+
+@unique
+class TlsMode(StrEnum):
+    """How the connection is secured, in libpq's words (PostgreSQL documentation, "SSL Support")."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+
+class Tls(ApiModel):
+    """How the connection is secured."""
+
+    mode: TlsMode | None = None
+    """libpq's sslmode. Absent: what the URI says, else verify-full where a caSecret is given, else libpq's default,
+    prefer."""
+    ca_secret: SecretKeySelector | None = None
+    """Certificate authority that signed the server's certificate (PEM)."""
+    cert_secret: SecretKeySelector | None = None
+    """Client certificate (PEM)."""
+    key_secret: SecretKeySelector | None = None
+    """Key of the client certificate (PEM)."""
+
+
+class Connection(ApiModel):
+    """How to reach the database: a URI in a Secret, or the parts."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "has(self.uriSecret) != (has(self.host) || has(self.port) || has(self.database) || has(self.userSecret)"
+                " || has(self.passwordSecret))",
+                "exactly one of uriSecret and the parts (host, port, database, userSecret, passwordSecret) is needed",
+            ),
+            rule(
+                "has(self.uriSecret) || (has(self.host) && has(self.database) && has(self.userSecret))",
+                "without uriSecret, host, database and userSecret are needed",
+            ),
+            rule(
+                "!has(self.tls) || has(self.tls.certSecret) == has(self.tls.keySecret)",
+                "tls.certSecret and tls.keySecret belong together",
+            ),
+        )
+    )
+
+    uri_secret: SecretKeySelector | None = None
+    """A libpq connection URI (`postgresql://user:password@host:port/database?sslmode=…`), as CloudNativePG, External
+    Secrets and others write it."""
+    host: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """Host name or address; several with commas, of which the one that accepts writes is used."""
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """Port; 5432 when absent."""
+    database: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
+    """Name of the database."""
+    user_secret: SecretKeySelector | None = None
+    """User name."""
+    password_secret: SecretKeySelector | None = None
+    """Password; may be absent with a client certificate."""
+    tls: Tls | None = None
+    """How the connection is secured."""
+    role: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = None
+    """Role to SET after connecting, so that it owns what the scripts create."""
+
+
+class Retries(ApiModel):
+    """How often a run is tried again after a failure that may pass: a lock, a connection, a restart, a killed pod."""
+
+    limit: Annotated[int, Field(ge=0, le=100)] = 5
+    """How many more attempts are made before the migration is Stalled."""
+    backoff: Duration = "5s"
+    """Wait before the second attempt; doubled for each further one."""
+    max_backoff: Duration = "5m"
+    """The longest wait between attempts."""
+
+
+class Policy(ApiModel):
+    """The rules for changing this database."""
+
+    out_of_order: OutOfOrder = OutOfOrder.REFUSE
+    """What to do with a script whose version is lower than one the same SchemaMigration has already applied."""
+    retries: Retries = Retries()
+    """How often a run is tried again."""
+
+
+Quantity = Annotated[str | int, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+
+
+class Resources(ApiModel):
+    """CPU and memory of the runner's container."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=10)] | None = None
+    """What the scheduler sets aside."""
+    limits: Annotated[dict[str, Quantity], Field(max_length=10)] | None = None
+    """What the container may use. A CPU limit makes every run start later."""
+
+
+class Toleration(ApiModel):
+    """A taint the pod may be scheduled in spite of."""
+
+    key: Annotated[str, StringConstraints(max_length=316)] | None = None
+    """Key of the taint; absent, all keys."""
+    operator: Annotated[str, Field(json_schema_extra={"enum": ["Exists", "Equal"]})] | None = None
+    """How value is compared."""
+    value: Annotated[str, StringConstraints(max_length=63)] | None = None
+    """Value of the taint."""
+    effect: (
+        Annotated[str, Field(json_schema_extra={"enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"]})] | None
+    ) = None
+    """Effect of the taint; absent, all effects."""
+    toleration_seconds: int | None = None
+    """How long a NoExecute taint is tolerated."""
+
+
+class Runner(ApiModel):
+    """The pod that does the work."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = None
+    """Image of the runner; absent, the operator's own."""
+    resources: Resources | None = None
+    """CPU and memory; absent, requests of 50m and 64Mi and a memory limit of 512Mi."""
+    node_selector: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    """Labels a node must have."""
+    tolerations: Annotated[list[Toleration], Field(max_length=50)] | None = None
+    """Taints the pod may be scheduled in spite of."""
+    service_account_name: ResourceName | None = None
+    """Service account of the pod; its token is never mounted. Absent, the namespace's default."""
+    labels: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    """Labels for the pod, for network policies and the like."""
+    annotations: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    """Annotations for the pod, for example to keep a service mesh's proxy out."""
+    active_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 86_400
+    """Seconds after which a run is stopped: what it was doing is rolled back, and it counts as a failed attempt."""
+
+
+class TargetDatabaseSpec(ApiModel):
+    """One database, its credentials by reference, and the rules for changing it."""
+
+    connection: Connection
+    """How to reach the database."""
+    policy: Policy = Policy()
+    """The rules for changing it."""
+    runner: Runner = Runner()
+    """The pod that does the work."""
+
+
+@unique
+class TargetConditionType(StrEnum):
+    """The conditions of a TargetDatabase."""
+
+    READY = "Ready"
+    REACHABLE = "Reachable"
+
+
+class TargetRun(ApiModel):
+    """The last run of one SchemaMigration on this database."""
+
+    migration: str
+    """Name of the SchemaMigration."""
+    run: str
+    """Name of the Job."""
+    outcome: str
+    """How it ended."""
+    version: str | None = None
+    """Version of that SchemaMigration after the run."""
+    finished_at: str
+    """When it ended."""
+
+
+class TargetDatabaseStatus(ApiModel):
+    """What the runs have learnt of the database."""
+
+    observed_generation: int = -1
+    """Generation this status is about; -1 before the first look."""
+    server_version: str | None = None
+    """Version of the PostgreSQL server, as the last run that reached it found it."""
+    system_identifier: str | None = None
+    """Identifier of the PostgreSQL cluster; two databases with the same one live in the same cluster."""
+    database: str | None = None
+    """Name of the database."""
+    conditions: Annotated[list[Condition], Field(max_length=20, json_schema_extra=keyed_by("type"))] = Field(
+        default_factory=list
+    )
+    """Reachable is what the last run found: Unknown before the first."""
+    runs: Annotated[list[TargetRun], Field(max_length=50, json_schema_extra=keyed_by("migration"))] | None = None
+    """The last run of each SchemaMigration on this database."""

@@ -1,0 +1,1 @@
+"""Knows Kubernetes, never opens a database: observes, decides (pure), performs."""

@@ -1,0 +1,179 @@
+"""The only caller of the Kubernetes API besides kopf's watches: plain data in, plain data out.
+
+Status is written by server-side apply with one field manager, so that what is no longer said disappears. Reads go to
+the API server and not to a cache: a decision made on a stale copy could start a run twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.exceptions import ApiException
+
+from schema_operator.api.model import API_VERSION, GROUP
+
+FIELD_MANAGER = "schema-operator"
+REQUEST_SECONDS = 30.0
+_OK = range(200, 300)
+_NOT_FOUND = 404
+_CONFLICT = 409
+_OURS = f"/apis/{GROUP}/{API_VERSION}"
+
+
+class ApiError(Exception):
+    """The API server said no, or could not be reached (`status` 0). The message holds no object, so no secret."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class Cluster:
+    """A connection to the API server."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+
+    @classmethod
+    async def connect(cls) -> Self:
+        """Connect as the pod's service account, or as the current kubeconfig says."""
+        settings = Configuration()
+        await config.load_config(client_configuration=settings)
+        return cls(ApiClient(configuration=settings))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def migration(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a SchemaMigration; None where there is none."""
+        return await self._read(f"{_OURS}/namespaces/{namespace}/schemamigrations/{quote(name)}")
+
+    async def target(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a TargetDatabase; None where there is none."""
+        return await self._read(f"{_OURS}/namespaces/{namespace}/targetdatabases/{quote(name)}")
+
+    async def migrations(self, namespace: str) -> list[dict[str, Any]]:
+        """List the SchemaMigrations of a namespace."""
+        return await self._list(f"{_OURS}/namespaces/{namespace}/schemamigrations")
+
+    async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a ConfigMap; None where there is none."""
+        return await self._read(f"/api/v1/namespaces/{namespace}/configmaps/{quote(name)}")
+
+    async def jobs(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """List Jobs by label."""
+        return await self._list(f"/apis/batch/v1/namespaces/{namespace}/jobs", selector)
+
+    async def pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
+        """List pods by label."""
+        return await self._list(f"/api/v1/namespaces/{namespace}/pods", selector)
+
+    async def create_job(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a Job; give False where one of that name exists already."""
+        return await self._create(f"/apis/batch/v1/namespaces/{manifest['metadata']['namespace']}/jobs", manifest)
+
+    async def delete_job(self, namespace: str, name: str) -> None:
+        """Delete a Job and its pods; one that is gone already is fine."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        try:
+            await self._call("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{quote(name)}", body=body)
+        except ApiError as error:
+            if error.status != _NOT_FOUND:
+                raise
+
+    async def create_event(self, manifest: Mapping[str, Any]) -> bool:
+        """Create an Event; give False where the same has been told already."""
+        return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)
+
+    async def apply_migration_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Write the whole status of a SchemaMigration."""
+        await self._apply_status("SchemaMigration", "schemamigrations", namespace, name, status)
+
+    async def apply_target_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        """Write the whole status of a TargetDatabase."""
+        await self._apply_status("TargetDatabase", "targetdatabases", namespace, name, status)
+
+    async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> str:
+        """Read the end of a container's log."""
+        query = [("container", container), ("tailLines", str(lines))]
+        return (await self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}/log", query)).decode(
+            errors="replace"
+        )
+
+    async def _apply_status(self, kind: str, plural: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
+        body = {
+            "apiVersion": f"{GROUP}/{API_VERSION}",
+            "kind": kind,
+            "metadata": {"name": name, "namespace": namespace},
+            "status": status,
+        }
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        await self._call(
+            "PATCH",
+            f"{_OURS}/namespaces/{namespace}/{plural}/{quote(name)}/status",
+            query,
+            body,
+            content_type="application/apply-patch+yaml",
+        )
+
+    async def _read(self, path: str) -> dict[str, Any] | None:
+        try:
+            return dict(json.loads(await self._call("GET", path)))
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    async def _list(self, path: str, selector: str | None = None) -> list[dict[str, Any]]:
+        query = [("labelSelector", selector)] if selector else []
+        return list(json.loads(await self._call("GET", path, query))["items"])
+
+    async def _create(self, path: str, manifest: Mapping[str, Any]) -> bool:
+        try:
+            await self._call("POST", path, [("fieldManager", FIELD_MANAGER)], manifest)
+        except ApiError as error:
+            if error.status == _CONFLICT and error.reason == "AlreadyExists":
+                return False
+            raise
+        return True
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: list[tuple[str, str]] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        request = await self._client.param_serialize(
+            method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+        )
+        try:
+            response = await self._client.call_api(*request, _request_timeout=REQUEST_SECONDS)
+            data = bytes(await response.read() or b"")
+        except ApiException as error:
+            raise _api_error(
+                error.status or 0, (error.body or "").encode() if isinstance(error.body, str) else error.body or b""
+            ) from None
+        except (OSError, TimeoutError) as error:
+            raise ApiError(0, "Unreachable", type(error).__name__) from error
+        if response.status not in _OK:
+            raise _api_error(response.status, data)
+        return data
+
+
+def _api_error(status: int, body: bytes) -> ApiError:
+    try:
+        answer = json.loads(body)
+        return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")))
+    except (ValueError, AttributeError):
+        return ApiError(status, "", body[:200].decode(errors="replace"))

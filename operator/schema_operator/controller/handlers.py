@@ -1,0 +1,166 @@
+"""What kopf calls. Handlers are sentences: a decorator, and one call.
+
+Only `on.event`: it leaves the objects untouched (no finalizer, no annotation with a copy of the spec) and is called for
+the first listing too, so that a restart resumes by itself. What an event means is for the queue and `decide` to find
+out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import kopf
+
+from schema_operator.api.model import API_VERSION, GROUP
+from schema_operator.controller import names
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.perform import Performer
+from schema_operator.controller.queue import Key, Queue
+
+RESYNC_SECONDS = 60.0
+"""How often every migration is looked at although nothing was heard.
+
+A net for lost events, and for ConfigMaps, which are not watched.
+"""
+
+Handler = Callable[..., Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Office:
+    """What the handlers share while the controller runs."""
+
+    cluster: Cluster
+    performer: Performer
+    migrations: Queue
+    targets: Queue
+    databases: dict[Key, str] = field(default_factory=dict)
+    """The TargetDatabase of each SchemaMigration."""
+    generations: dict[Key, int] = field(default_factory=dict)
+    """The generation of each TargetDatabase as last heard of."""
+
+    @classmethod
+    async def open(cls, image: str) -> Office:
+        """Connect to the cluster; `image` is what runners are started from."""
+        cluster = await Cluster.connect()
+        performer = Performer(cluster, image)
+        return cls(cluster, performer, Queue(performer.migration), Queue(performer.target))
+
+    async def close(self) -> None:
+        """Stop looking at anything; Jobs that run go on."""
+        await self.migrations.close()
+        await self.targets.close()
+        await self.cluster.close()
+
+    def migration_changed(self, key: Key, database: str) -> None:
+        """Look at a migration."""
+        self.databases[key] = database
+        self.migrations.put(key)
+
+    def migration_deleted(self, key: Key, uid: str) -> None:
+        """Forget a migration."""
+        self.databases.pop(key, None)
+        self.performer.forget(uid)
+
+    def target_changed(self, key: Key, generation: int) -> None:
+        """Look at a target and at every migration of it, unless only its status has changed."""
+        if self.generations.get(key) == generation:
+            return
+        self.generations[key] = generation
+        self.targets.put(key)
+        self._target_moved(key)
+
+    def target_deleted(self, key: Key) -> None:
+        """Look at every migration of a target that is gone."""
+        self.generations.pop(key, None)
+        self._target_moved(key)
+
+    def _target_moved(self, key: Key) -> None:
+        for migration, database in self.databases.items():
+            if (migration[0], database) == key:
+                self.migrations.put(migration)
+
+    async def resync(self) -> None:
+        """Look at everything once in `RESYNC_SECONDS`, spread over them."""
+        while True:
+            keys = list(self.databases)
+            random.shuffle(keys)
+            for key in keys:
+                self.migrations.put(key)
+                await asyncio.sleep(RESYNC_SECONDS / len(keys))
+            if not keys:
+                await asyncio.sleep(RESYNC_SECONDS)
+
+
+def register(registry: kopf.OperatorRegistry, image: str) -> None:
+    """Register all handlers."""
+    kopf.on.startup(registry=registry, id="settings")(_settings)
+    kopf.on.login(registry=registry)(_login)
+    kopf.on.startup(registry=registry, id="open")(_opening(image))
+    kopf.on.cleanup(registry=registry)(_close)
+    kopf.on.event(GROUP, API_VERSION, "schemamigrations", registry=registry)(_migration)
+    kopf.on.event(GROUP, API_VERSION, "targetdatabases", registry=registry)(_target)
+    ours = {names.MANAGED_BY: names.OPERATOR}
+    kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
+    kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
+
+
+def _opening(image: str) -> Handler:
+    async def opened(memo: kopf.Memo, **_: Any) -> None:
+        memo.office = await Office.open(image)
+        memo.resync = asyncio.create_task(memo.office.resync())
+
+    return opened
+
+
+async def _close(memo: kopf.Memo, **_: Any) -> None:
+    memo.resync.cancel()
+    await memo.office.close()
+
+
+async def _migration(
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, uid: str, spec: kopf.Spec, **_: Any
+) -> None:
+    key = (namespace or "", name)
+    if event["type"] == "DELETED":
+        memo.office.migration_deleted(key, uid)
+    else:
+        memo.office.migration_changed(key, spec.get("database", {}).get("name", ""))
+
+
+async def _target(
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, meta: kopf.Meta, **_: Any
+) -> None:
+    key = (namespace or "", name)
+    if event["type"] == "DELETED":
+        memo.office.target_deleted(key)
+    else:
+        memo.office.target_changed(key, meta["generation"])
+
+
+async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
+    if names.MIGRATION in annotations:
+        memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
+
+
+async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.posting.enabled = False  # our Events are our own: one a transition, never a log line
+    settings.persistence.finalizer = f"{GROUP}/finalizer"
+    settings.watching.server_timeout = 300  # a watch that died silently must not be believed for long
+    settings.watching.client_timeout = 320
+    settings.watching.reconnect_backoff = 1.0
+    settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
+    settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR
+    settings.networking.request_timeout = 30.0
+    # worker_limit stays unlimited: with one, throughput falls to limit / idle_timeout.
+    settings.queueing.idle_timeout = 1.0
+    settings.queueing.exit_timeout = 5.0
+
+
+def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    # kopf's own two ways in: the Kubernetes client's would import its synchronous half for nothing.
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

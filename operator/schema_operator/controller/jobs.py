@@ -1,0 +1,238 @@
+"""The Job of one run, as plain data. Pure: the same run gives the same manifest.
+
+Choices, each with its reason:
+
+* The request travels in an annotation of the pod and reaches the runner as a file (downward API): one object is created
+  and none can be left over, and the kubelet need not ask the API server for anything before it starts the container.
+* Secrets are mounted whole and as optional: the runner, not a pod that hangs, says which Secret or key is missing.
+* `backoffLimit: 0` and no replacement: the controller counts attempts, because only it knows which of them count.
+* The pod has no token, and nothing the "restricted" pod security standard forbids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from schema_operator.api import request as requests
+from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
+from schema_operator.api.request import ConnectionFiles, RunRequest, ScriptFolder, SecretFile, TlsFiles, Verification
+from schema_operator.api.target_database import Connection, Runner
+from schema_operator.controller import names, source
+from schema_operator.controller.observation import CONTAINER, Migration, Target
+from schema_operator.errors import Reason, Refused
+
+ROOT = "/run/schema-operator"
+USER = 65532
+"""User and group of the image: `nonroot` of the distroless images, a convention."""
+TERMINATION_GRACE_SECONDS = 30
+FINISHED_JOB_SECONDS = 7 * 24 * 3600
+"""A net only: the controller deletes Jobs when it has recorded newer ones."""
+PACKED_REQUEST_LIMIT = 200_000
+"""Characters. All annotations of an object may have 262,144 bytes together (apimachinery,
+TotalAnnotationSizeLimitB)."""
+DEFAULT_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """The decision to start a run."""
+
+    name: str
+    work: str
+    number: int
+    failures: int
+    """Failures counted at this work before this run."""
+    recheck: bool
+    """Whether this run only looks again at what made the migration Stalled."""
+    scripts_digest: str
+
+
+def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
+    """Say what the runner is to do."""
+    spec = migration.spec
+    owner = requests.Resource(
+        namespace=migration.namespace, name=migration.name, uid=migration.uid, generation=migration.generation
+    )
+    return RunRequest(
+        run=start.name,
+        actor=owner.owner,
+        resource=owner,
+        connection=_connection_files(target.spec.connection),
+        inline=source.inline_of(spec.scripts),
+        folders=tuple(
+            ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(spec.scripts)
+        ),
+        scripts_digest=start.scripts_digest,
+        version=spec.version,
+        description=spec.description,
+        verify=tuple(
+            Verification(name=item.name, sql=item.sql, expect=item.expect, when=item.when) for item in spec.verify or ()
+        ),
+        out_of_order=target.spec.policy.out_of_order,
+    )
+
+
+def manifest(migration: Migration, target: Target, start: Start, default_image: str) -> dict[str, Any]:
+    """Give the Job of a run; raises `Refused(TooLarge)` when inline scripts do not fit the request."""
+    packed = requests.pack(request_of(migration, target, start))
+    if len(packed) > PACKED_REQUEST_LIMIT:
+        raise Refused(
+            Reason.TOO_LARGE,
+            f"spec.scripts.inline is {len(packed)} characters after compression; {PACKED_REQUEST_LIMIT} are possible; "
+            "move the scripts to ConfigMaps and use spec.scripts.configMaps",
+        )
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": start.name,
+            "namespace": migration.namespace,
+            "labels": _labels(migration, start),
+            "annotations": {
+                names.MIGRATION: migration.name,
+                names.NUMBER: str(start.number),
+                names.FAILURES: str(start.failures),
+                names.GENERATION: str(migration.generation),
+                names.RECHECK: "true" if start.recheck else "false",
+            },
+            "ownerReferences": [
+                {
+                    "apiVersion": f"{GROUP}/{API_VERSION}",
+                    "kind": "SchemaMigration",
+                    "name": migration.name,
+                    "uid": migration.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimit": 0,
+            "podReplacementPolicy": "Failed",
+            "activeDeadlineSeconds": target.spec.runner.active_deadline_seconds,
+            "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
+            "template": _pod(migration, target, start, packed, default_image),
+        },
+    }
+
+
+def _labels(migration: Migration, start: Start) -> dict[str, str]:
+    return {
+        names.MANAGED_BY: names.OPERATOR,
+        names.COMPONENT: "runner",
+        names.MIGRATION_UID: migration.uid,
+        names.WORK: start.work,
+    }
+
+
+def _pod(migration: Migration, target: Target, start: Start, packed: str, default_image: str) -> dict[str, Any]:
+    runner = target.spec.runner
+    volumes, mounts = _volumes(migration, target)
+    spec: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": runner.image or default_image,
+                "args": ["run", "--request", f"{ROOT}/request/request"],
+                "terminationMessagePolicy": "File",
+                "resources": _resources(runner),
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": mounts,
+            }
+        ],
+        "volumes": volumes,
+    }
+    if runner.service_account_name is not None:
+        spec["serviceAccountName"] = runner.service_account_name
+    if runner.node_selector is not None:
+        spec["nodeSelector"] = dict(runner.node_selector)
+    if runner.tolerations is not None:
+        spec["tolerations"] = [item.model_dump(by_alias=True, exclude_none=True) for item in runner.tolerations]
+    return {
+        "metadata": {
+            "labels": {**(runner.labels or {}), **_labels(migration, start)},
+            "annotations": {**(runner.annotations or {}), names.MIGRATION: migration.name, names.REQUEST: packed},
+        },
+        "spec": spec,
+    }
+
+
+def _resources(runner: Runner) -> dict[str, Any]:
+    if runner.resources is None:
+        return DEFAULT_RESOURCES
+    return runner.resources.model_dump(by_alias=True, exclude_none=True)
+
+
+def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    field = f"metadata.annotations['{names.REQUEST}']"
+    volumes: list[dict[str, Any]] = [
+        {"name": "request", "downwardAPI": {"items": [{"path": "request", "fieldRef": {"fieldPath": field}}]}}
+    ]
+    mounts = [{"name": "request", "mountPath": f"{ROOT}/request", "readOnly": True}]
+    for number, name in enumerate(_secret_names(target.spec.connection)):
+        # 0440 with fsGroup: libpq refuses a client key that others can read.
+        volumes.append(
+            {"name": f"secret-{number}", "secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
+        )
+        mounts.append({"name": f"secret-{number}", "mountPath": _secret_folder(name), "readOnly": True})
+    for number, name in enumerate(source.config_map_names(migration.spec.scripts)):
+        volumes.append({"name": f"scripts-{number}", "configMap": {"name": name, "optional": True}})
+        mounts.append({"name": f"scripts-{number}", "mountPath": f"{ROOT}/scripts/{name}", "readOnly": True})
+    return volumes, mounts
+
+
+def _selectors(connection: Connection) -> tuple[SecretKeySelector | None, ...]:
+    tls = connection.tls
+    parts = (connection.uri_secret, connection.user_secret, connection.password_secret)
+    return parts + ((tls.ca_secret, tls.cert_secret, tls.key_secret) if tls else ())
+
+
+def _secret_names(connection: Connection) -> list[str]:
+    return sorted({selector.name for selector in _selectors(connection) if selector is not None})
+
+
+def _secret_folder(name: str) -> str:
+    return f"{ROOT}/secrets/{name}"
+
+
+def _secret_file(selector: SecretKeySelector | None) -> SecretFile | None:
+    if selector is None:
+        return None
+    return SecretFile(secret=selector.name, key=selector.key, folder=_secret_folder(selector.name))
+
+
+def _connection_files(connection: Connection) -> ConnectionFiles:
+    tls = connection.tls
+    return ConnectionFiles(
+        uri=_secret_file(connection.uri_secret),
+        host=connection.host,
+        port=connection.port,
+        database=connection.database,
+        user=_secret_file(connection.user_secret),
+        password=_secret_file(connection.password_secret),
+        tls=TlsFiles(
+            mode=tls.mode.value if tls and tls.mode else None,
+            ca=_secret_file(tls.ca_secret) if tls else None,
+            certificate=_secret_file(tls.cert_secret) if tls else None,
+            key=_secret_file(tls.key_secret) if tls else None,
+        ),
+        role=connection.role,
+    )

@@ -1,0 +1,53 @@
+"""Labels, annotations and deterministic names, and the digest that tells one piece of work from another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from schema_operator.api.model import GROUP
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+OPERATOR = "schema-operator"
+SELECTOR = f"{MANAGED_BY}={OPERATOR}"
+"""What all our Jobs and pods have in common."""
+
+JOB_NAME = "batch.kubernetes.io/job-name"
+"""Set by the Job controller on its pods (Kubernetes 1.27 and later)."""
+MIGRATION_UID = f"{GROUP}/migration-uid"
+WORK = f"{GROUP}/work"
+MIGRATION = f"{GROUP}/migration"
+NUMBER = f"{GROUP}/number"
+FAILURES = f"{GROUP}/failures"
+GENERATION = f"{GROUP}/generation"
+RECHECK = f"{GROUP}/recheck"
+REQUEST = f"{GROUP}/request"
+REQUESTED_AT = f"{GROUP}/requested-at"
+"""Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec."""
+
+_JOB_NAME_HEAD = 45
+"""A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the
+number."""
+
+
+def work_digest(*, migration: tuple[str, int], target: tuple[str, int], scripts: str, requested_at: str | None) -> str:
+    """Tell one piece of work from another.
+
+    A change of the resource, of its target, of its scripts or of the request annotation is new work. `migration` and
+    `target` are uid and generation.
+    """
+    text = json.dumps([migration, target, scripts, requested_at])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def job_name(migration: str, uid: str, work: str, number: int) -> str:
+    """Name the Job of one attempt: the same attempt has the same name, so creating it twice is one Job."""
+    digest = hashlib.sha256(f"{uid}/{work}".encode()).hexdigest()[:8]
+    return f"{migration[:_JOB_NAME_HEAD].rstrip('.-')}-{digest}-{number}"
+
+
+def event_name(migration: str, *parts: str) -> str:
+    """Name an Event so that telling the same thing of the same run twice is one Event."""
+    digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
+    return f"{migration[:200]}.{digest}"

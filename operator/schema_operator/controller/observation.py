@@ -1,0 +1,300 @@
+"""What was seen of one SchemaMigration, as one frozen record: everything `decide` may know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from schema_operator.api import report as reports
+from schema_operator.api.report import Outcome, Progress, RunReport
+from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationSpec, SchemaMigrationStatus
+from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
+from schema_operator.controller import names
+from schema_operator.errors import Reason, Refused
+
+CONTAINER = "runner"
+
+_OUTCOMES = {
+    Outcome.DONE: RunOutcome.DONE,
+    Outcome.RETRYABLE: RunOutcome.RETRYABLE,
+    Outcome.REFUSED: RunOutcome.REFUSED,
+    Outcome.FAILED: RunOutcome.FAILED,
+    Outcome.VERIFICATION_FAILED: RunOutcome.VERIFICATION_FAILED,
+    Outcome.PARTLY_APPLIED: RunOutcome.PARTLY_APPLIED,
+    Outcome.UNKNOWN: RunOutcome.UNKNOWN,
+    Outcome.LOCK_HELD: RunOutcome.LOCK_HELD,
+    Outcome.STOPPED: RunOutcome.STOPPED,
+}
+
+_NOT_STARTED = {
+    "ErrImagePull": Reason.IMAGE_NOT_PULLED,
+    "ImagePullBackOff": Reason.IMAGE_NOT_PULLED,
+    "ErrImageNeverPull": Reason.IMAGE_NOT_PULLED,
+    "InvalidImageName": Reason.IMAGE_NOT_PULLED,
+    "CreateContainerConfigError": Reason.POD_NOT_STARTED,
+    "CreateContainerError": Reason.POD_NOT_STARTED,
+    "RunContainerError": Reason.POD_NOT_STARTED,
+}
+"""Reasons for which a container waits and that do not pass by themselves (kubelet, pkg/kubelet/images and
+container)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """A SchemaMigration as the API server has it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    requested_at: str | None
+    spec: SchemaMigrationSpec
+    status: SchemaMigrationStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A TargetDatabase as the API server has it."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: TargetDatabaseSpec
+    status: TargetDatabaseStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run ended. `counted` says whether it uses up an attempt."""
+
+    outcome: RunOutcome
+    reason: Reason | None = None
+    message: str
+    counted: bool = False
+    report: RunReport | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """Why a pod does not start."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One Job of ours with its pod."""
+
+    name: str
+    work: str
+    number: int
+    failures: int
+    generation: int
+    recheck: bool
+    created: str
+    started: bool
+    pod: str | None
+    ended: Ended | None
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Everything known of one SchemaMigration at one instant."""
+
+    migration: Migration
+    target: Target | None
+    scripts_digest: str | None
+    """Digest of the scripts; absent where they could not be read."""
+    problem: Refused | None
+    """Why the scripts cannot be run; found without a database."""
+    runs: tuple[Run, ...]
+    progress: Progress | None
+    """Newest line of progress of the run in flight."""
+    now: datetime
+
+
+def migration_of(body: Mapping[str, Any]) -> Migration:
+    """Read a SchemaMigration from plain data; raises `pydantic.ValidationError` where the CRD and we disagree."""
+    meta = body["metadata"]
+    return Migration(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        deleting="deletionTimestamp" in meta,
+        requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
+        spec=SchemaMigrationSpec.model_validate(body["spec"]),
+        status=SchemaMigrationStatus.model_validate(body.get("status") or {}),
+    )
+
+
+def target_of(body: Mapping[str, Any]) -> Target:
+    """Read a TargetDatabase from plain data; raises `pydantic.ValidationError` where the CRD and we disagree."""
+    meta = body["metadata"]
+    return Target(
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        generation=meta["generation"],
+        spec=TargetDatabaseSpec.model_validate(body["spec"]),
+        status=TargetDatabaseStatus.model_validate(body.get("status") or {}),
+    )
+
+
+def runs_of(jobs: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
+    """Join Jobs with their newest pods, oldest Job first."""
+    by_job: dict[str, Mapping[str, Any]] = {}
+    for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"])):
+        by_job[pod["metadata"].get("labels", {}).get(names.JOB_NAME, "")] = pod
+    runs = [_run(job, by_job.get(job["metadata"]["name"])) for job in jobs]
+    return tuple(sorted(runs, key=lambda run: (run.created, run.number)))
+
+
+def _run(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Run:
+    meta = job["metadata"]
+    annotations = meta.get("annotations", {})
+    container = _container(pod) if pod else {}
+    state = container.get("state", {})
+    return Run(
+        name=meta["name"],
+        work=meta["labels"][names.WORK],
+        number=int(annotations[names.NUMBER]),
+        failures=int(annotations[names.FAILURES]),
+        generation=int(annotations[names.GENERATION]),
+        recheck=annotations[names.RECHECK] == "true",
+        created=meta["creationTimestamp"],
+        started="running" in state or "terminated" in state,
+        pod=pod["metadata"]["name"] if pod else None,
+        ended=_ended(job, pod, state.get("terminated")),
+        trouble=_trouble(pod, state.get("waiting")) if pod else None,
+    )
+
+
+def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    for status in pod.get("status", {}).get("containerStatuses", ()):
+        if status["name"] == CONTAINER:
+            return dict(status)
+    return {}
+
+
+def _ended(job: Mapping[str, Any], pod: Mapping[str, Any] | None, terminated: Mapping[str, Any] | None) -> Ended | None:
+    found = ended_container(job["metadata"]["name"], terminated, disrupted=_disruption(pod)) if terminated else None
+    if found is not None and found.outcome not in (RunOutcome.STOPPED, RunOutcome.KILLED):
+        return found
+    # FailureTarget comes before the pod is stopped, Failed when it is gone.
+    failed = _true_condition(job, "FailureTarget") or _true_condition(job, "Failed")
+    if failed is not None and failed.get("reason") == "DeadlineExceeded" and (found or _true_condition(job, "Failed")):
+        return Ended(
+            outcome=RunOutcome.KILLED,
+            reason=Reason.DEADLINE_EXCEEDED,
+            message="the run took longer than spec.runner.activeDeadlineSeconds of the TargetDatabase and was stopped",
+            counted=True,
+        )
+    if found is not None:
+        return found
+    if _true_condition(job, "Failed") is None and _true_condition(job, "Complete") is None:
+        return None
+    return _vanished(_disruption(pod))
+
+
+def _vanished(disruption: str | None) -> Ended:
+    return Ended(
+        outcome=RunOutcome.KILLED,
+        reason=Reason.EVICTED if disruption else Reason.RUNNER_KILLED,
+        message=disruption
+        or "the runner's pod is gone and left no result; the history in the database decides what is left to do",
+        counted=disruption is None,
+    )
+
+
+def ended_container(job: str, terminated: Mapping[str, Any], disrupted: str | None = None) -> Ended:
+    """Read how a run ended from the state of its container.
+
+    The exit code is coarse and always there, the report is fine and usually there. A report that is missing or
+    contradicts the exit code counts for nothing.
+    """
+    code = terminated.get("exitCode")
+    report = _report(job, str(terminated.get("message") or ""), code)
+    if report is not None:
+        outcome = _OUTCOMES[report.outcome]
+        return Ended(
+            outcome=outcome,
+            reason=_reason(report.reason),
+            message=report.message,
+            counted=outcome is RunOutcome.RETRYABLE,
+            report=report,
+        )
+    if disrupted:
+        return Ended(outcome=RunOutcome.KILLED, reason=Reason.EVICTED, message=disrupted)
+    if terminated.get("reason") == "OOMKilled":
+        return Ended(
+            outcome=RunOutcome.KILLED,
+            reason=Reason.OUT_OF_MEMORY,
+            message="the runner needed more memory than its limit; raise spec.runner.resources.limits.memory "
+            "of the TargetDatabase",
+            counted=True,
+        )
+    return Ended(
+        outcome=RunOutcome.KILLED,
+        reason=Reason.RUNNER_KILLED,
+        message=f"the runner ended with exit code {code} and left no result; "
+        "the history in the database decides what is left to do",
+        counted=True,
+    )
+
+
+def _report(job: str, message: str, code: object) -> RunReport | None:
+    try:
+        report = reports.decode(message.encode())
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return report if report.run == job and report.outcome == code else None
+
+
+def _reason(text: str) -> Reason | None:
+    try:
+        return Reason(text)
+    except ValueError:
+        return None
+
+
+def _true_condition(item: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    for condition in item.get("status", {}).get("conditions", ()):
+        if condition["type"] == kind and condition["status"] == "True":
+            return dict(condition)
+    return None
+
+
+def _disruption(pod: Mapping[str, Any] | None) -> str | None:
+    """Say why the cluster took the pod away (Kubernetes documentation, "Pod disruption conditions")."""
+    if pod is None:
+        return None
+    condition = _true_condition(pod, "DisruptionTarget")
+    if condition is not None:
+        cause = condition.get("reason", "disruption")
+        return f"the runner's pod was taken away ({cause}); this does not count as an attempt"
+    if pod.get("status", {}).get("reason") == "Evicted":
+        return "the runner's pod was evicted; this does not count as an attempt"
+    return None
+
+
+def _trouble(pod: Mapping[str, Any], waiting: Mapping[str, Any] | None) -> Trouble | None:
+    if waiting is not None and waiting.get("reason") in _NOT_STARTED:
+        reason = _NOT_STARTED[waiting["reason"]]
+        detail = waiting.get("message") or waiting["reason"]
+        return Trouble(reason=reason, message=f"the runner's pod cannot start: {detail}")
+    for condition in pod.get("status", {}).get("conditions", ()):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return Trouble(
+                reason=Reason.UNSCHEDULABLE,
+                message=f"the runner's pod is not scheduled: {condition.get('message') or condition.get('reason', '')}",
+            )
+    return None

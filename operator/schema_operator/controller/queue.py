@@ -1,0 +1,88 @@
+"""One worker per object: what happens to an object while it is being looked at makes it be looked at once more.
+
+kopf keeps the events of one object in order, but a migration is also touched by its Jobs, pods and target and by
+timers; here all of them come together under one key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+ERROR_SECONDS = 1.0
+ERROR_LIMIT_SECONDS = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Slot:
+    dirty: bool = False
+    task: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+    errors: int = 0
+
+
+@dataclass(slots=True)
+class Queue:
+    """Calls `work` for a key that was put, never twice at the same time for one key.
+
+    `work` gives the seconds after which it wants to be called again, or None. When it raises, it is called again after
+    a wait that doubles from `ERROR_SECONDS` to `ERROR_LIMIT_SECONDS`.
+    """
+
+    work: Callable[[Key], Awaitable[float | None]]
+    _slots: dict[Key, _Slot] = field(default_factory=dict)
+
+    def put(self, key: Key) -> None:
+        """Ask for a key to be looked at, now or as soon as the present look is over."""
+        slot = self._slots.setdefault(key, _Slot())
+        slot.dirty = True
+        if slot.timer is not None:
+            slot.timer.cancel()
+            slot.timer = None
+        if slot.task is None:
+            slot.task = asyncio.get_running_loop().create_task(self._run(key, slot))
+
+    def keys(self) -> tuple[Key, ...]:
+        """Give the keys that are being worked on or waited for."""
+        return tuple(self._slots)
+
+    async def close(self) -> None:
+        """Stop all work; what was interrupted is looked at again after the next start."""
+        slots = list(self._slots.values())
+        self._slots.clear()
+        for slot in slots:
+            if slot.timer is not None:
+                slot.timer.cancel()
+            if slot.task is not None:
+                slot.task.cancel()
+        await asyncio.gather(*(slot.task for slot in slots if slot.task is not None), return_exceptions=True)
+
+    async def _run(self, key: Key, slot: _Slot) -> None:
+        again: float | None = None
+        while slot.dirty:
+            slot.dirty = False
+            again = await self._attempt(key, slot)
+        slot.task = None
+        if again is None:
+            self._slots.pop(key, None)
+        else:
+            slot.timer = asyncio.get_running_loop().call_later(max(again, 0.0), self.put, key)
+
+    async def _attempt(self, key: Key, slot: _Slot) -> float | None:
+        try:
+            again = await self.work(key)
+        except Exception:  # noqa: BLE001 (whatever it is, it is logged and this object is looked at again)
+            slot.errors += 1
+            wait = min(ERROR_SECONDS * 2.0 ** min(slot.errors - 1, 10), ERROR_LIMIT_SECONDS)
+            _log.exception("cannot look at %s/%s, next try in %.0f s", *key, wait)
+            return wait * random.uniform(0.8, 1.2)  # noqa: S311 (jitter, not a secret)
+        slot.errors = 0
+        return again

@@ -1,0 +1,83 @@
+"""From `spec.scripts` to a set of scripts, and what can be said against it without a database."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from schema_operator.api import request
+from schema_operator.api.schema_migration import ScriptSource
+from schema_operator.errors import Reason, Refused
+from schema_operator.scripts import check, reading
+from schema_operator.scripts.reading import Entry
+from schema_operator.scripts.script import ScriptSet
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSeen:
+    """The digest of the scripts, absent where they cannot be read, and the first thing wrong with them."""
+
+    digest: str | None
+    problem: Refused | None
+
+
+def inline_of(source: ScriptSource) -> tuple[request.InlineScript, ...]:
+    """Give the inline scripts as the records a request carries."""
+    return tuple(
+        request.InlineScript(version=item.version, name=item.name, up=item.up, down=item.down, verify=item.verify)
+        for item in source.inline or ()
+    )
+
+
+def config_map_names(source: ScriptSource) -> tuple[str, ...]:
+    """Name the ConfigMaps a source refers to."""
+    return tuple(item.name for item in source.config_maps or ())
+
+
+def see(source: ScriptSource, config_maps: Mapping[str, Mapping[str, Any] | None]) -> SourceSeen:
+    """Read and check the scripts. `config_maps` has the object for each name, None where there is none."""
+    try:
+        scripts = _read(source, config_maps)
+    except Refused as problem:
+        return SourceSeen(None, problem)
+    try:
+        reading.require_not_empty(scripts)
+        check.check(scripts)
+    except Refused as problem:
+        return SourceSeen(scripts.digest, problem)
+    return SourceSeen(scripts.digest, None)
+
+
+def _read(source: ScriptSource, config_maps: Mapping[str, Mapping[str, Any] | None]) -> ScriptSet:
+    if source.inline is not None:
+        return reading.from_inline(inline_of(source))
+    missing = [name for name in config_map_names(source) if config_maps.get(name) is None]
+    if missing:
+        raise Refused(
+            Reason.CONFIG_MAP_NOT_FOUND,
+            f"the ConfigMap {', '.join(missing)} named in spec.scripts.configMaps does not exist in this namespace; "
+            "create it or correct the name",
+        )
+    return reading.from_entries(
+        entry for name in config_map_names(source) for entry in _entries(name, config_maps[name] or {})
+    )
+
+
+def _entries(name: str, config_map: Mapping[str, Any]) -> list[Entry]:
+    text = [Entry(name, key, value.encode()) for key, value in (config_map.get("data") or {}).items()]
+    binary = [
+        Entry(name, key, _decoded(name, key, value)) for key, value in (config_map.get("binaryData") or {}).items()
+    ]
+    return text + binary
+
+
+def _decoded(name: str, key: str, value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise Refused(
+            Reason.INVALID_ENCODING, f"binaryData {key} of ConfigMap {name} is not base64; create it anew"
+        ) from error

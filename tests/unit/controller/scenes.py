@@ -1,0 +1,136 @@
+"""Observations for tables: a migration, its target and its runs, with what does not matter left out."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from schema_operator.api.report import Action, Outcome, RunReport
+from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationSpec, SchemaMigrationStatus
+from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
+from schema_operator.controller import names
+from schema_operator.controller.decide import timestamp
+from schema_operator.controller.observation import Ended, Migration, Observation, Run, Target
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+SCRIPTS = "5c0ffee"
+UID = "11111111-2222-3333-4444-555555555555"
+
+SPEC = {
+    "database": {"name": "shop"},
+    "scripts": {"inline": [{"version": "1.0.0", "up": "CREATE TABLE t ()", "down": "DROP TABLE t"}]},
+    "version": "1.0.0",
+}
+
+
+def ago(seconds: float) -> str:
+    return timestamp(NOW - timedelta(seconds=seconds))
+
+
+def migration(*, generation: int = 1, status: SchemaMigrationStatus | None = None, deleting: bool = False) -> Migration:
+    return Migration(
+        namespace="shop",
+        name="shop",
+        uid=UID,
+        generation=generation,
+        deleting=deleting,
+        requested_at=None,
+        spec=SchemaMigrationSpec.model_validate(SPEC),
+        status=status or SchemaMigrationStatus(),
+    )
+
+
+def target(*, generation: int = 1, limit: int = 5) -> Target:
+    spec = {
+        "connection": {"uriSecret": {"name": "shop", "key": "uri"}},
+        "policy": {"retries": {"limit": limit, "backoff": "10s", "maxBackoff": "1m"}},
+    }
+    return Target(
+        namespace="shop",
+        name="shop",
+        uid="target-uid",
+        generation=generation,
+        spec=TargetDatabaseSpec.model_validate(spec),
+        status=TargetDatabaseStatus(),
+    )
+
+
+def work(generation: int = 1) -> str:
+    return names.work_digest(migration=(UID, generation), target=("target-uid", 1), scripts=SCRIPTS, requested_at=None)
+
+
+def run(
+    number: int = 1,
+    *,
+    ended: Ended | None = None,
+    started: bool = True,
+    generation: int = 1,
+    failures: int = 0,
+    recheck: bool = False,
+    created: str | None = None,
+    **extra: object,
+) -> Run:
+    values: dict[str, object] = {
+        "name": names.job_name("shop", UID, work(generation), number),
+        "work": work(generation),
+        "number": number,
+        "failures": failures,
+        "generation": generation,
+        "recheck": recheck,
+        "created": created or ago(5),
+        "started": started,
+        "pod": "pod",
+        "ended": ended,
+        "trouble": None,
+    }
+    return Run(**(values | extra))  # type: ignore[arg-type]  # the table gives each field its own type
+
+
+def report(outcome: Outcome = Outcome.DONE, **extra: object) -> RunReport:
+    base = RunReport(run="r", outcome=outcome, action=Action.APPLY, message="version 1.0.0 applied", version="1.0.0")
+    return msgspec.structs.replace(base, **extra)
+
+
+def ended(outcome: RunOutcome = RunOutcome.DONE, *, counted: bool = False, **extra: object) -> Ended:
+    values: dict[str, object] = {"outcome": outcome, "message": "it ended", "counted": counted, "reason": None}
+    return Ended(**(values | extra))  # type: ignore[arg-type]  # the table gives each field its own type
+
+
+def recorded(
+    outcome: RunOutcome,
+    *,
+    number: int = 1,
+    failures: int = 0,
+    generation: int = 1,
+    seconds_ago: float = 1,
+    **extra: object,
+) -> SchemaMigrationStatus:
+    """Give a status whose last run ended so."""
+    values: dict[str, object] = {
+        "name": names.job_name("shop", UID, work(generation), number),
+        "work": work(generation),
+        "number": number,
+        "failures": failures,
+        "generation": generation,
+        "outcome": outcome,
+        "message": "it ended",
+        "started_at": ago(seconds_ago + 4),
+        "finished_at": ago(seconds_ago),
+    }
+    return SchemaMigrationStatus(
+        observed_generation=generation, version="1.0.0", runs=[RunStatus.model_validate(values | extra)]
+    )
+
+
+def observation(
+    of: Migration | None = None, *, runs: tuple[Run, ...] = (), at: Target | None = None, **extra: object
+) -> Observation:
+    values: dict[str, object] = {
+        "migration": of or migration(),
+        "target": at or target(),
+        "scripts_digest": SCRIPTS,
+        "problem": None,
+        "runs": runs,
+        "progress": None,
+        "now": NOW,
+    }
+    return Observation(**(values | extra))  # type: ignore[arg-type]  # the table gives each field its own type

@@ -1,0 +1,200 @@
+"""What the controller makes of Jobs and pods."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from schema_operator.api.report import Outcome
+from schema_operator.api.schema_migration import RunOutcome
+from schema_operator.controller import names
+from schema_operator.controller.observation import ended_container, runs_of
+from unit.controller.scenes import report, run
+
+JOB = "shop-12345678-1"
+
+
+def job(name: str = JOB, created: str = "2026-11-22T12:00:00Z", **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "creationTimestamp": created,
+            "labels": {names.WORK: "w"},
+            "annotations": {names.NUMBER: "1", names.FAILURES: "0", names.GENERATION: "1", names.RECHECK: "false"},
+        },
+        "status": status,
+    }
+
+
+def pod(state: dict[str, Any] | None = None, created: str = "2026-11-22T12:00:01Z", **status: Any) -> dict[str, Any]:
+    containers = [{"name": "proxy", "state": {"running": {}}}]
+    if state is not None:
+        containers.append({"name": "runner", "state": state})
+    return {
+        "metadata": {"name": "pod", "creationTimestamp": created, "labels": {names.JOB_NAME: JOB}},
+        "status": {"containerStatuses": containers, **status},
+    }
+
+
+def terminated(code: int, message: str = "", reason: str = "Error") -> dict[str, Any]:
+    return {"exitCode": code, "message": message, "reason": reason}
+
+
+def message(outcome: Outcome, **extra: Any) -> str:
+    return msgspec.json.encode(report(outcome, run=JOB, **extra)).decode()
+
+
+def condition(kind: str, reason: str = "", status: str = "True") -> dict[str, str]:
+    return {"type": kind, "status": status, "reason": reason}
+
+
+CONTAINERS = [
+    ("done", terminated(0, message(Outcome.DONE)), RunOutcome.DONE, None, False),
+    ("refused", terminated(20, message(Outcome.REFUSED, reason="OutOfOrder")), RunOutcome.REFUSED, "OutOfOrder", False),
+    ("failed", terminated(21, message(Outcome.FAILED, reason="SyntaxError")), RunOutcome.FAILED, "SyntaxError", False),
+    ("may pass later, counted", terminated(10, message(Outcome.RETRYABLE)), RunOutcome.RETRYABLE, None, True),
+    ("lock held, not counted", terminated(40, message(Outcome.LOCK_HELD)), RunOutcome.LOCK_HELD, None, False),
+    ("stopped, not counted", terminated(143, message(Outcome.STOPPED)), RunOutcome.STOPPED, None, False),
+    ("unknown", terminated(31, message(Outcome.UNKNOWN)), RunOutcome.UNKNOWN, None, False),
+    ("exit code 0 without a report is no success", terminated(0), RunOutcome.KILLED, "RunnerKilled", True),
+    (
+        "exit code 0 with half a report",
+        terminated(0, message(Outcome.DONE)[:40]),
+        RunOutcome.KILLED,
+        "RunnerKilled",
+        True,
+    ),
+    (
+        "exit code that contradicts the report",
+        terminated(137, message(Outcome.DONE)),
+        RunOutcome.KILLED,
+        "RunnerKilled",
+        True,
+    ),
+    (
+        "report of another run",
+        terminated(0, message(Outcome.DONE).replace(JOB, "shop-other-1")),
+        RunOutcome.KILLED,
+        "RunnerKilled",
+        True,
+    ),
+    ("killed for its memory", terminated(137, reason="OOMKilled"), RunOutcome.KILLED, "OOMKilled", True),
+    ("an exit code nobody promised", terminated(3), RunOutcome.KILLED, "RunnerKilled", True),
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome", "reason", "counted"), [line[1:] for line in CONTAINERS], ids=[line[0] for line in CONTAINERS]
+)
+def test_how_a_container_ended(state: dict[str, Any], outcome: RunOutcome, reason: str | None, counted: bool) -> None:
+    found = ended_container(JOB, state)
+    assert (found.outcome, found.reason, found.counted) == (outcome, reason, counted)
+
+
+RUNS = [
+    ("no pod yet", job(), None, False, None, None),
+    ("pod without a container", job(), pod(), False, None, None),
+    ("container running", job(), pod({"running": {}}), True, None, None),
+    ("image not there", job(), pod({"waiting": {"reason": "ImagePullBackOff"}}), False, None, "ImageNotPulled"),
+    ("container being made", job(), pod({"waiting": {"reason": "ContainerCreating"}}), False, None, None),
+    (
+        "no node",
+        job(),
+        pod(conditions=[condition("PodScheduled", "Unschedulable", "False")]),
+        False,
+        None,
+        "Unschedulable",
+    ),
+    (
+        "ended before the Job says so",
+        job(),
+        pod({"terminated": terminated(21, message(Outcome.FAILED))}),
+        True,
+        "Failed",
+        None,
+    ),
+    (
+        "stopped by the deadline",
+        job(conditions=[condition("FailureTarget", "DeadlineExceeded")]),
+        pod({"terminated": terminated(143, message(Outcome.STOPPED))}),
+        True,
+        "Killed DeadlineExceeded counted",
+        None,
+    ),
+    (
+        "done at the very deadline",
+        job(conditions=[condition("Failed", "DeadlineExceeded")]),
+        pod({"terminated": terminated(0, message(Outcome.DONE))}),
+        True,
+        "Done",
+        None,
+    ),
+    (
+        "deadline before the pod was stopped",
+        job(conditions=[condition("FailureTarget", "DeadlineExceeded")]),
+        pod({"running": {}}),
+        True,
+        None,
+        None,
+    ),
+    (
+        "drained",
+        job(),
+        pod({"terminated": terminated(137)}, conditions=[condition("DisruptionTarget", "EvictionByEvictionAPI")]),
+        True,
+        "Killed Evicted",
+        None,
+    ),
+    (
+        "pod gone",
+        job(conditions=[condition("Failed", "BackoffLimitExceeded")]),
+        None,
+        False,
+        "Killed RunnerKilled counted",
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "with_pod", "started", "end", "trouble"), [line[1:] for line in RUNS], ids=[line[0] for line in RUNS]
+)
+def test_what_is_seen_of_a_run(
+    of: dict[str, Any], with_pod: dict[str, Any] | None, started: bool, end: str | None, trouble: str | None
+) -> None:
+    (found,) = runs_of([of], [with_pod] if with_pod else [])
+    assert found.started is started
+    assert (found.trouble.reason if found.trouble else None) == trouble
+    if found.ended is None:
+        assert end is None
+    else:
+        words = [found.ended.outcome, found.ended.reason or "", "counted" if found.ended.counted else ""]
+        assert " ".join(word for word in words if word) == end
+
+
+def test_runs_are_ordered_by_age_and_the_newest_pod_counts() -> None:
+    pods = [
+        pod({"terminated": terminated(137)}, created="2026-11-22T12:00:01Z"),
+        pod({"running": {}}, created="2026-11-22T12:00:09Z"),
+    ]
+    found = runs_of([job("later", "2026-11-22T13:00:00Z"), job()], pods)
+    assert [item.name for item in found] == [JOB, "later"]
+    assert found[0].ended is None
+
+
+def test_a_job_has_the_same_name_for_the_same_attempt_and_another_for_another() -> None:
+    name = names.job_name("shop", "uid", "work", 1)
+    assert name == names.job_name("shop", "uid", "work", 1)
+    others = {
+        names.job_name("shop", "uid2", "work", 1),
+        names.job_name("shop", "uid", "work2", 1),
+        names.job_name("shop", "uid", "work", 2),
+    }
+    assert len(others | {name}) == 4
+    assert len(names.job_name("x" * 253, "uid", "work", 1000)) <= 63
+
+
+def test_a_scene_is_what_the_code_would_make() -> None:
+    assert run().name == names.job_name("shop", "11111111-2222-3333-4444-555555555555", run().work, 1)
+    json.dumps(job())
