@@ -105,6 +105,8 @@ class Policy(ApiModel):
     """How often a run is tried again."""
 
 
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+AnnotationValue = Annotated[str, StringConstraints(max_length=16_384)]
 Quantity = Annotated[str | int, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
 
 
@@ -141,15 +143,15 @@ class Runner(ApiModel):
     """Image of the runner; absent, the operator's own."""
     resources: Resources | None = None
     """CPU and memory; absent, requests of 50m and 64Mi and a memory limit of 512Mi."""
-    node_selector: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    node_selector: Annotated[dict[str, LabelValue], Field(max_length=50)] | None = None
     """Labels a node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=50)] | None = None
     """Taints the pod may be scheduled in spite of."""
     service_account_name: ResourceName | None = None
     """Service account of the pod; its token is never mounted. Absent, the namespace's default."""
-    labels: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    labels: Annotated[dict[str, LabelValue], Field(max_length=50)] | None = None
     """Labels for the pod, for network policies and the like."""
-    annotations: Annotated[dict[str, str], Field(max_length=50)] | None = None
+    annotations: Annotated[dict[str, AnnotationValue], Field(max_length=50)] | None = None
     """Annotations for the pod, for example to keep a service mesh's proxy out."""
     active_deadline_seconds: Annotated[int, Field(ge=10, le=604_800)] = 86_400
     """Seconds after which a run is stopped: what it was doing is rolled back, and it counts as a failed attempt."""
