@@ -136,6 +136,9 @@ class RunRequest(Record, frozen=True, kw_only=True):
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
+    give_up_seconds: float = 30.0
+    """How long a version is tried again while others hold locks it needs, and how long the outcome of a COMMIT that was
+    not answered is asked for."""
 
 
 def encode(request: RunRequest) -> bytes:

@@ -39,11 +39,15 @@ class DatabaseReference(ApiModel):
 
 
 class InlineScript(ApiModel):
-    """One version, written into the resource."""
+    """One version, written into the resource.
+
+    Items of lists have no defaults in the CRD: kubectl and Argo CD compare lists as they are written, and would see a
+    difference wherever the API server had added something.
+    """
 
     version: VersionText
     """The version this script leads to, for example `1.4.0`, `12` or `20260101120000`."""
-    name: Annotated[str, StringConstraints(max_length=200)] = ""
+    name: Annotated[str, StringConstraints(max_length=200)] | None = None
     """A few words on what the script does; stored as its name in schema_versions."""
     up: Annotated[str, StringConstraints(min_length=1, max_length=INLINE_LIMIT)]
     """SQL that leads from the version before to this one. It runs in one transaction with its history row."""
@@ -93,11 +97,11 @@ class VerificationSpec(ApiModel):
     """Name of the verification, shown in the status."""
     sql: Annotated[str, StringConstraints(min_length=1, max_length=16_384)]
     """A query; the first column of its first row is compared."""
-    expect: Annotated[str, StringConstraints(max_length=1024)] = "true"
-    """What the query must find, as text."""
-    when: VerifyWhen = VerifyWhen.BEFORE_COMMIT
-    """BeforeCommit: in the transaction of the last version, so that a failure leaves nothing behind. AfterCommit: when
-    all is committed."""
+    expect: Annotated[str, StringConstraints(max_length=1024)] | None = None
+    """What the query must find, as text; `true` when absent."""
+    when: VerifyWhen | None = None
+    """BeforeCommit (when absent): in the transaction of the last version, so that a failure leaves nothing behind.
+    AfterCommit: when all is committed."""
 
 
 class SchemaMigrationSpec(ApiModel):

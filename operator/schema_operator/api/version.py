@@ -18,8 +18,9 @@ MAX_LENGTH = 41
 ROLLBACK_SUFFIX = "-rollback"
 NOTHING = "0"
 """The version of a schema to which nothing has been applied."""
-PATTERN = r"^[0-9]+(\.[0-9]+)*(-[0-9A-Za-z]+([.-][0-9A-Za-z]+)*)?(\+[0-9A-Za-z.-]+)?$"
-"""RE2 as well as Python: the CRDs use the same pattern."""
+PATTERN = r"^[0-9]+(\.[0-9]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+"""RE2 as well as Python: the CRDs use the same pattern. Identifiers after a dash or a plus may hold dashes anywhere
+(semver 2.0, items 9 and 10)."""
 
 _FORM = re.compile(PATTERN.removeprefix("^").removesuffix("$"))
 
@@ -38,7 +39,7 @@ class Version:
         if len(text) > MAX_LENGTH:
             raise Refused(
                 Reason.MALFORMED_VERSION,
-                f"the version {text[:MAX_LENGTH]}… has {len(text)} characters; at most {MAX_LENGTH} are possible, "
+                f"the version {text[:MAX_LENGTH]!r}… has {len(text)} characters; at most {MAX_LENGTH} are possible, "
                 f"so that {ROLLBACK_SUFFIX!r} can be added in schema_versions; shorten it",
             )
         if not _FORM.fullmatch(text):
@@ -47,7 +48,7 @@ class Version:
                 f"{text!r} is not a version; write it as numbers with dots, for example 1.4.0, 12 or 20260101120000, "
                 "with a pre-release after a dash if need be (1.4.0-rc.1)",
             )
-        if text.partition("+")[0].endswith(ROLLBACK_SUFFIX):
+        if text.endswith(ROLLBACK_SUFFIX) or text.partition("+")[0].endswith(ROLLBACK_SUFFIX):
             raise Refused(
                 Reason.MALFORMED_VERSION,
                 f"the version {text!r} ends in {ROLLBACK_SUFFIX!r}, which marks rollbacks in schema_versions; "
@@ -62,8 +63,8 @@ class Version:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Version) and self._key == other._key
 
-    def __lt__(self, other: Version) -> bool:
-        return self._key < other._key
+    def __lt__(self, other: object) -> bool:
+        return self._key < other._key if isinstance(other, Version) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self._key)

@@ -14,9 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from schema_operator.api import request as requests
 from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
 from schema_operator.api.request import ConnectionFiles, RunRequest, ScriptFolder, SecretFile, TlsFiles, Verification
+from schema_operator.api.schema_migration import VerificationSpec
 from schema_operator.api.target_database import Connection, Runner
 from schema_operator.controller import names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
@@ -66,11 +69,18 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         scripts_digest=start.scripts_digest,
         version=spec.version,
         description=spec.description,
-        verify=tuple(
-            Verification(name=item.name, sql=item.sql, expect=item.expect, when=item.when) for item in spec.verify or ()
-        ),
+        verify=tuple(_verification(item) for item in spec.verify or ()),
         out_of_order=target.spec.policy.out_of_order,
     )
+
+
+def _verification(item: VerificationSpec) -> Verification:
+    found = Verification(name=item.name, sql=item.sql)
+    if item.expect is not None:
+        found = msgspec.structs.replace(found, expect=item.expect)
+    if item.when is not None:
+        found = msgspec.structs.replace(found, when=item.when)
+    return found
 
 
 def manifest(migration: Migration, target: Target, start: Start, default_image: str) -> dict[str, Any]:

@@ -66,4 +66,5 @@ def _log_as_json() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # because it says of every event that it was handled
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # because probes are not worth a line each

@@ -102,6 +102,12 @@ def test_our_definitions_are_small_described_and_bounded(resource: Any) -> None:
 
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
+def test_items_of_lists_have_no_defaults_for_kubectl_and_argo_cd_to_stumble_over(resource: Any) -> None:
+    for node in every_node(structural(resource.spec)):
+        assert all("default" not in item for item in every_node(node.get("items"))), node
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.kind)
 def test_a_resource_nobody_has_looked_at_does_not_look_finished(resource: Any) -> None:
     definition = custom_resource_definition(resource)
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

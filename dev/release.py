@@ -1,0 +1,54 @@
+"""Puts the operator of this checkout into a cluster, with its chart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+from dev import programs
+from dev.cache import CHECKOUT
+from dev.image import image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dev.cluster.kubectl import Cluster
+
+NAME = "schema-operator"
+CHART = CHECKOUT / "charts/schema-operator"
+
+
+def install(cluster: Cluster, namespaces: Sequence[str] = ()) -> str:
+    """Install or upgrade the operator and wait until it is ready; give the image it runs.
+
+    With `namespaces` it works in these only. Raises CalledProcessError where helm fails, with its words shown.
+    """
+    name = image()
+    if "IMAGE" not in os.environ:
+        cluster.load_docker_image(name)
+    repository, _, tag = name.rpartition(":")
+    values = [f"image.repository={repository}", f"image.tag={tag}"]
+    values += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
+    helm(
+        cluster,
+        *(
+            "upgrade",
+            "--install",
+            NAME,
+            str(CHART),
+            "--namespace",
+            NAME,
+            "--create-namespace",
+            "--wait",
+            "--timeout=3m",
+        ),
+        *(f"--set={value}" for value in values),
+    )
+    return name
+
+
+def helm(cluster: Cluster, *arguments: str) -> str:
+    """Run helm and give what it prints; raises CalledProcessError where it fails."""
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig_path)}
+    return subprocess.check_output([programs.helm(), *arguments], env=environment, encoding="utf-8")

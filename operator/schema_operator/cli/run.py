@@ -1,0 +1,119 @@
+"""`schema-operator run`: from options to a request, from a report to an exit code."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from schema_operator.api import request as requests
+from schema_operator.api.request import Resource, RunRequest, ScriptFolder
+from schema_operator.errors import Reason, Refused, SchemaOperatorError
+from schema_operator.postgres import address as addresses
+from schema_operator.runner.main import run as run_request
+from schema_operator.runner.outcome import Findings, report_of
+from schema_operator.runner.report import LogFormat, Reporter
+from schema_operator.runner.stop import Stop
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from schema_operator.api.report import RunReport
+    from schema_operator.postgres.address import Address
+
+URI_VARIABLE: Final = "SCHEMA_OPERATOR_URI"
+TERMINATION_LOG: Final = Path("/dev/termination-log")
+"""Where the kubelet looks, unless the pod says otherwise (`terminationMessagePath`)."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the options ask for, report it, and give the exit code."""
+    reporter = Reporter(log_format(options), termination_log(options))
+    report = _report(options, os.environ, reporter)
+    reporter.finish(report)
+    return int(report.outcome)
+
+
+def log_format(options: argparse.Namespace) -> LogFormat:
+    """Choose how to write: for machines when a machine asked."""
+    default = LogFormat.JSON if options.request else LogFormat.TEXT
+    return LogFormat(options.log_format) if options.log_format else default
+
+
+def termination_log(options: argparse.Namespace) -> Path | None:
+    """Choose where else the report goes: where it is asked for, or where the kubelet looks, if it does."""
+    if options.termination_log is not None:
+        return Path(options.termination_log)
+    looked_at = options.request is not None and TERMINATION_LOG.is_file() and os.access(TERMINATION_LOG, os.W_OK)
+    return TERMINATION_LOG if looked_at else None
+
+
+def _report(options: argparse.Namespace, environment: Mapping[str, str], reporter: Reporter) -> RunReport:
+    try:
+        request = request_of(options)
+        address = address_of(options, environment)
+    except SchemaOperatorError as error:
+        return report_of("", Findings(), error, 0.0)
+    return run_request(request, address, reporter, Stop())
+
+
+def request_of(options: argparse.Namespace) -> RunRequest:
+    """Make the request the options describe; raises `Refused(InvalidRequest)`."""
+    if options.request is not None:
+        return _with_options(_read(options.request), options)
+    return RunRequest(
+        run=f"laptop-{os.urandom(6).hex()}",
+        actor=_actor(),
+        resource=_resource(options.owner),
+        folders=(ScriptFolder(path=str(options.scripts), label=""),),
+        version=options.version,
+        description=options.description,
+    )
+
+
+def address_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Address | None:
+    """Give the address the caller named; None where the request names it. Raises `Refused(InvalidConnection)`."""
+    uri = options.uri or environment.get(URI_VARIABLE)
+    if uri:
+        return addresses.from_text(uri)
+    if options.request is not None:
+        return None
+    raise Refused(Reason.INVALID_CONNECTION, f"no database is named; give --uri or set {URI_VARIABLE}")
+
+
+def _read(path: Path) -> RunRequest:
+    try:
+        return requests.unpack(path.read_bytes())
+    except OSError as error:
+        raise Refused(Reason.INVALID_REQUEST, f"the request cannot be read ({error.strerror or 'not gzip'})") from None
+    except (msgspec.MsgspecError, ValueError, EOFError) as error:
+        text = str(error) if isinstance(error, msgspec.ValidationError) else "it is not what the controller writes"
+        raise Refused(Reason.INVALID_REQUEST, f"the request cannot be read: {text}") from None
+
+
+def _with_options(request: RunRequest, options: argparse.Namespace) -> RunRequest:
+    """Let options win over what the request says."""
+    given = {"version": options.version, "description": options.description, "resource": _resource(options.owner)}
+    return msgspec.structs.replace(request, **{name: value for name, value in given.items() if value is not None})
+
+
+def _resource(owner: str | None) -> Resource | None:
+    if owner is None:
+        return None
+    namespace, slash, name = owner.partition("/")
+    if not slash or not namespace or not name or "/" in name:
+        raise Refused(Reason.INVALID_REQUEST, f"--as takes NAMESPACE/NAME, not {owner!r}")
+    return Resource(namespace=namespace, name=name)
+
+
+def _actor() -> str:
+    """Name who runs this: the user, or its number where it has no name, and the machine."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{user}@{os.uname().nodename}"

@@ -1,0 +1,55 @@
+-- Reading and writing the control schema. Format as in postgres/queries.sql; all run with the search_path pinned.
+
+-- installed --
+-- Whether the control schema is there: its table of versions.
+SELECT to_regclass('schema_operator.control_versions') IS NOT NULL;
+
+-- control_version --
+-- Versions of the control schema that were installed.
+SELECT version FROM schema_operator.control_versions;
+
+-- record_control_version --
+-- A version of the control schema was installed.
+WITH event AS (
+    INSERT INTO schema_operator.events (event, version, actor, owner, resource_uid, run, program)
+    VALUES ('Installed', %(version)s::text, %(actor)s::text, %(owner)s::text, %(resource_uid)s::text, %(run)s::text,
+            %(program)s::text)
+)
+INSERT INTO schema_operator.control_versions (version, script_name, checksum, applied_by)
+VALUES (%(version)s::text, %(script_name)s::text, %(checksum)s::text, %(actor)s::text)
+RETURNING pg_current_xact_id()::text;
+
+-- applied --
+-- What is applied now, in the order it was applied.
+SELECT version, owner, checksum, reversible FROM schema_operator.applied_versions
+ORDER BY position NULLS FIRST, applied_at;
+
+-- stored_scripts --
+-- The scripts a version was applied with, from its last application.
+SELECT up_sql, down_sql, down_name FROM schema_operator.version_scripts
+WHERE version = %(version)s::text AND action = 'apply' ORDER BY position DESC LIMIT 1;
+
+-- record --
+-- A version was applied or rolled back: the row of the specification, its scripts, its event, in one statement.
+WITH version_row AS (
+    INSERT INTO schema_operator.schema_versions (version, description, script_name, checksum, applied_by)
+    VALUES (%(recorded_version)s::text, %(description)s::text, %(script_name)s::text, %(checksum)s::text,
+            %(actor)s::text)
+    RETURNING id
+), event AS (
+    INSERT INTO schema_operator.events (event, version, actor, owner, resource_uid, run, program)
+    VALUES (%(event)s::text, %(version)s::text, %(actor)s::text, %(owner)s::text, %(resource_uid)s::text,
+            %(run)s::text, %(program)s::text)
+)
+INSERT INTO schema_operator.version_scripts
+       (version_id, version, action, owner, resource_uid, run, up_sql, down_sql, down_name, verify_sql)
+SELECT id, %(version)s::text, %(action)s::text, %(owner)s::text, %(resource_uid)s::text, %(run)s::text,
+       %(up_sql)s::text, %(down_sql)s::text, %(down_name)s::text, %(verify_sql)s::text
+FROM version_row
+RETURNING pg_current_xact_id()::text;
+
+-- recorded --
+-- Whether a run has done an action to a version: what became of a transaction whose COMMIT was not answered.
+SELECT EXISTS (
+    SELECT FROM schema_operator.version_scripts
+    WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text);

@@ -1,0 +1,86 @@
+"""The history as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from schema_operator.api.version import Version
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedVersion:
+    """A version that is applied now."""
+
+    version: Version
+    owner: str | None
+    """The resource it belongs to, `namespace/name`; None where a person applied it without one."""
+    checksum: str | None
+    """SHA-256 of its up script, in hex; None where somebody wrote the row by hand."""
+    reversible: bool
+    """Whether rollback SQL is stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is applied now, in the order it was applied."""
+
+    applied: tuple[AppliedVersion, ...] = ()
+
+    def get(self, version: Version) -> AppliedVersion | None:
+        """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
+        return next((one for one in self.applied if one.version == version), None)
+
+    def of(self, owner: str | None) -> tuple[AppliedVersion, ...]:
+        """Give the versions of one owner, in the order they were applied."""
+        return tuple(one for one in self.applied if one.owner == owner)
+
+    def highest(self, owner: str | None) -> Version | None:
+        """Give the highest version of one owner; None where it has none."""
+        return max((one.version for one in self.of(owner)), default=None)
+
+    def with_applied(self, added: AppliedVersion) -> History:
+        """Give the history after a version was applied."""
+        return History((*self.applied, added))
+
+    def without(self, version: Version) -> History:
+        """Give the history after a version was rolled back."""
+        return History(tuple(one for one in self.applied if one.version != version))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredScripts:
+    """What a version was applied with."""
+
+    up: str | None
+    down: str | None
+    down_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who makes a change, and in which run."""
+
+    actor: str
+    run: str
+    owner: str | None
+    resource_uid: str | None
+    program: str
+    """The program with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is written down for a version that was applied (`rollback` false) or rolled back."""
+
+    version: str
+    """As in the script's file name, without `-rollback`."""
+    rollback: bool
+    description: str | None
+    script_name: str
+    checksum: str
+    up: str | None
+    down: str | None
+    down_name: str | None
+    verify: str | None

@@ -1,0 +1,109 @@
+"""Read and write the history, inside a transaction that the caller has begun with the search_path pinned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from schema_operator.api.version import ROLLBACK_SUFFIX, Version
+from schema_operator.errors import Reason, Refused
+from schema_operator.history.records import AppliedVersion, Author, Change, History, StoredScripts
+from schema_operator.postgres import queries
+
+if TYPE_CHECKING:
+    from schema_operator.postgres.session import Session
+
+QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
+NAME_LIMIT: Final = 255
+"""Characters of `schema_versions.script_name` and `applied_by`."""
+
+
+def installed(session: Session) -> bool:
+    """Say whether the control schema is there."""
+    return bool(session.query(QUERIES["installed"])[0][0])
+
+
+def control_version(session: Session) -> Version:
+    """Give the version of the control schema; raises `Refused(ControlSchemaDamaged)` where none is recorded."""
+    versions = [Version.parse(text) for (text,) in session.query(QUERIES["control_version"])]
+    if not versions:
+        raise Refused(
+            Reason.CONTROL_SCHEMA_DAMAGED,
+            "schema_operator.control_versions is empty; restore the schema schema_operator from a backup, or drop "
+            "it if its history may be lost",
+        )
+    return max(versions)
+
+
+def read(session: Session) -> History:
+    """Give what is applied now; raises `Refused(ControlSchemaDamaged)` for a version nobody can have written."""
+    return History(
+        tuple(
+            AppliedVersion(_version(text), owner, checksum, bool(reversible))
+            for text, owner, checksum, reversible in session.query(QUERIES["applied"])
+        )
+    )
+
+
+def stored_scripts(session: Session, version: Version) -> StoredScripts:
+    """Give the scripts a version was applied with; all absent where none are stored."""
+    rows = session.query(QUERIES["stored_scripts"], {"version": version.text})
+    return StoredScripts(*rows[0]) if rows else StoredScripts(None, None, None)
+
+
+def record(session: Session, change: Change, author: Author) -> str:
+    """Write down what was done to a version; gives the id of the transaction it is part of."""
+    rows = session.query(
+        QUERIES["record"],
+        {
+            "version": change.version,
+            "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
+            "description": change.description,
+            "script_name": change.script_name[:NAME_LIMIT],
+            "checksum": change.checksum,
+            "event": "RolledBack" if change.rollback else "Applied",
+            "action": _action(rollback=change.rollback),
+            "up_sql": change.up,
+            "down_sql": change.down,
+            "down_name": change.down_name and change.down_name[:NAME_LIMIT],
+            "verify_sql": change.verify,
+            **_author(author),
+        },
+    )
+    return str(rows[0][0])
+
+
+def record_control_version(session: Session, version: str, script_name: str, checksum: str, author: Author) -> str:
+    """Write down that a version of the control schema was installed; gives the id of the transaction."""
+    parameters = {"version": version, "script_name": script_name, "checksum": checksum, **_author(author)}
+    return str(session.query(QUERIES["record_control_version"], parameters)[0][0])
+
+
+def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:
+    """Say whether a run has applied or rolled back a version."""
+    parameters: dict[str, object] = {"run": run, "version": version, "action": _action(rollback=rollback)}
+    return bool(session.query(QUERIES["recorded"], parameters)[0][0])
+
+
+def _author(author: Author) -> dict[str, object]:
+    return {
+        "actor": author.actor[:NAME_LIMIT],
+        "owner": author.owner,
+        "resource_uid": author.resource_uid,
+        "run": author.run,
+        "program": author.program,
+    }
+
+
+def _action(*, rollback: bool) -> str:
+    return "rollback" if rollback else "apply"
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version.parse(text)
+    except Refused as refused:
+        raise Refused(
+            Reason.CONTROL_SCHEMA_DAMAGED,
+            f"schema_operator.schema_versions holds what this program cannot have written: {refused.sentence}",
+        ) from None

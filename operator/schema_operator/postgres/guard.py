@@ -1,0 +1,136 @@
+"""Who may change a database: one run at a time, by two locks of PostgreSQL that die with their sessions.
+
+* The *guard* is a session-level advisory lock, held by a session of its own that does nothing else, so that no script
+  can lose it (`DISCARD ALL`, `pg_advisory_unlock_all()`). It is asked for again and again with `pg_try_advisory_lock`:
+  who waits inside the server for an advisory lock holds a snapshot, and concurrent index builds wait for snapshots.
+* The *fence* is a transaction-level advisory lock that every transaction of the working session takes first, in the
+  same way, and after which, in the same statement, it looks whether the guard still holds its lock.
+
+Two races remain with the guard alone, and the fence closes both:
+
+1. *The guard dies while our transaction is open.* Another run then gets the guard lock, but not the fence: that stays
+   with our transaction until it ends. Each run reads the history under the fence, so the other one plans with what we
+   committed or without what we did not, never with something between.
+2. *The guard dies between two of our transactions, unnoticed* (the runner was paused, its node cut off). Another run
+   may have come and gone, so what we planned is worth nothing. Our next transaction takes the fence, and only then
+   looks for the guard's lock; it is not there, and we stop (`GuardLost`). Were it looked for first, the guard could
+   still die between the look and the fence.
+
+The process id of a session that ended may be given to another run's guard session. Therefore the guard session also
+holds a lock with a number of our own, the token, and the look is for both locks.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+
+from schema_operator.postgres.connecting import Connection
+from schema_operator.postgres.session import QUERIES, Facts, facts
+from schema_operator.postgres.sqlstate import ServerError, ServerFailure
+
+LOCK_CLASS: Final = 0x736F7064
+"""First half of the advisory lock keys, `sopd` in ASCII. The second half is the number of the lock."""
+GUARD: Final = 1
+FENCE: Final = 2
+_LOW: Final = 0xFFFFFFFF
+
+Rows = list[tuple[Any, ...]]
+_IDLE_SESSION_TIMEOUT_SINCE = 140000
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A session that holds a lock. State and age are absent where the role may not see them."""
+
+    pid: int
+    application: str
+    state: str | None
+    seconds: float | None
+
+    def __str__(self) -> str:
+        parts = [f"application {self.application}" if self.application else "no application name"]
+        if self.state:
+            parts.append(self.state)
+        if self.seconds is not None:
+            parts.append(f"for {self.seconds:.0f} s")
+        return f"session {self.pid} ({', '.join(parts)})"
+
+
+class Guard:
+    """The guard session."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._token = int.from_bytes(os.urandom(8)) & 0x7FFFFFFF_FFFFFFFF
+        self.pid = connection.info.backend_pid
+        self._execute(QUERIES["guard_settings"])
+        if connection.info.server_version >= _IDLE_SESSION_TIMEOUT_SINCE:
+            self._execute(sql.SQL("SET idle_session_timeout = 0"))
+
+    def facts(self) -> Facts:
+        """Ask the server what it is."""
+        try:
+            return facts(self._connection)
+        except psycopg.Error as error:
+            raise _failure(error) from None
+
+    def system_identifier(self) -> str:
+        """Ask for the identity of the cluster; the caller knows that the role may."""
+        return str(self._execute(QUERIES["system_identifier"])[0][0])
+
+    def try_lock(self) -> bool:
+        """Try to get the lock; never waits in the server."""
+        if not self._execute(QUERIES["try_guard"].format(lock_class=LOCK_CLASS, guard=GUARD))[0][0]:
+            return False
+        return bool(self._execute(QUERIES["take_token"].format(token=self._token))[0][0])
+
+    def keys(self) -> dict[str, int]:
+        """Give what the fence asks for: the two locks and the session that should hold the guard's."""
+        return {
+            "lock_class": LOCK_CLASS,
+            "guard": GUARD,
+            "fence": FENCE,
+            "guard_pid": self.pid,
+            "token_high": self._token >> 32,
+            "token_low": self._token & _LOW,
+        }
+
+    def holders(self, number: int) -> tuple[Holder, ...]:
+        """Say who holds the guard lock or the fence."""
+        return self._holders("lock_holders", {"lock_class": LOCK_CLASS, "number": number})
+
+    def blockers(self, pid: int) -> tuple[Holder, ...]:
+        """Say who keeps a session waiting for a lock."""
+        return self._holders("blockers", {"pid": pid})
+
+    def end_backend(self, pid: int, started: str) -> None:
+        """End a session of ours that we lost the connection to."""
+        self._execute(QUERIES["end_backend"], {"pid": pid, "backend_start": started})
+
+    def close(self) -> None:
+        """End the session, and with it the lock."""
+        self._connection.close()
+
+    def _holders(self, name: str, parameters: dict[str, object]) -> tuple[Holder, ...]:
+        return tuple(
+            Holder(pid, application, state, seconds)
+            for pid, application, state, seconds in self._execute(QUERIES[name], parameters)
+        )
+
+    def _execute(
+        self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        try:
+            cursor = self._connection.execute(query, parameters, prepare=False)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            raise _failure(error) from None
+
+
+def _failure(error: psycopg.Error) -> ServerFailure:
+    return ServerFailure(ServerError(sqlstate=error.diag.sqlstate, message=error.diag.message_primary or "", lost=True))

@@ -1,0 +1,324 @@
+"""The working session: one transaction after another, each begun as if the session were new.
+
+Scripts are sent by the simple protocol, one statement a message, as the bytes they are: nothing is prepared, nothing is
+replaced, `%` means nothing. Rows are dropped as they come, so a statement that returns many costs no memory.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg import generators, pq, sql
+from psycopg.errors import error_from_result
+from psycopg.waiting import Ready, Wait
+
+from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
+from schema_operator.postgres import queries
+from schema_operator.postgres.sqlstate import ServerError, ServerFailure
+
+if TYPE_CHECKING:
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGresult
+
+    from schema_operator.postgres.connecting import Connection
+
+QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
+_TICK_SECONDS = 0.1
+_SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+_IDLE_SESSION_TIMEOUT_SINCE = 140000
+_TRANSACTION_TIMEOUT_SINCE = 170000
+_CONNECTION_CHECK_SINCE = 140000
+_FENCE_COLUMNS: Final = 3
+"""By which the answer of the fence is told from the others of its message."""
+
+Tick = Callable[[float], None]
+"""Called about ten times a second while a statement runs, with the seconds it has run."""
+
+
+class CommitLost(Exception):
+    """The connection was lost at COMMIT: committed or not, the database knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a session learnt of its server."""
+
+    pid: int
+    encoding: str
+    database: str
+    linux: bool
+    may_identify: bool
+    version: str
+    version_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How a transaction began."""
+
+    fenced: bool
+    """Whether the fence is ours."""
+    guarded: bool
+    """Whether our guard session still holds its locks; only known when fenced."""
+    transaction: str
+    """The transaction's id."""
+
+
+class Session:
+    """A session for transactions: `begin`, `run` and `query` as needed, then `commit` or `rollback`."""
+
+    def __init__(self, connection: Connection, facts: Facts, role: str | None) -> None:
+        self._connection = connection
+        self._facts = facts
+        self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else sql.SQL("")
+        self.pid = connection.info.backend_pid
+        self.started = ""
+        """When the server began this session, to know it again; empty until `recognise` was called."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.pgconn.status != pq.ConnStatus.OK
+
+    def recognise(self) -> None:
+        """Learn when the server began this session; nothing where the role may not see it."""
+        rows = self.query(QUERIES["backend_start"])
+        self.started = str(rows[0][0] or "") if rows else ""
+
+    def begin(self, keys: dict[str, int], *, read_only: bool = False, pinned: bool = False) -> Begun:
+        """Begin a transaction like a new session's and try to take the fence, in one round trip.
+
+        `keys` are the guard's. `pinned` is for our own statements; without it, the search_path is as scripts expect it.
+        """
+        access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
+        parts = (
+            QUERIES["begin"].format(access=access),
+            self._own_settings(),
+            QUERIES["pin"],
+            QUERIES["fence"].format(**keys),
+            *(() if pinned else (QUERIES["unpin"],)),
+        )
+        (*_, row) = (result for result in self._exchange(_message(parts)) if result.nfields == _FENCE_COLUMNS)
+        return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+
+    def unpin(self) -> None:
+        """Let what follows run with the search_path of the role and the database."""
+        self._exchange(QUERIES["unpin"].as_bytes(None))
+
+    def restore(self) -> None:
+        """Become ourselves again after a script, within its transaction, with the search_path pinned."""
+        self._exchange(_message((QUERIES["restore"], self._own_settings(), QUERIES["pin"])))
+
+    def run(
+        self,
+        statement: str,
+        tick: Tick | None = None,
+        on_row: Callable[[PGresult], None] | None = None,
+    ) -> None:
+        """Run one statement of a script; raises `ServerFailure`, and `Failed` where it began a COPY."""
+        failure: ServerFailure | None = None
+        for result in self._results(statement.encode(), tick):
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                failure = ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
+            elif result.status in {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}:
+                self.close()  # because nothing else gets a session out of COPY for certain
+                raise Failed(
+                    Reason.COPY_NOT_SUPPORTED,
+                    "COPY between the client and the server is not supported in scripts; write INSERT statements",
+                )
+            elif on_row is not None and result.nfields:
+                on_row(result)
+        if failure is not None:
+            raise failure
+
+    def _results(self, message: bytes, tick: Tick | None) -> Iterator[PGresult]:
+        """Send a message and give its results as they come, rows one by one."""
+        pgconn = self._connection.pgconn
+        with self._translated():
+            pgconn.send_query(message)
+            pgconn.set_single_row_mode()
+        self._drive(generators.send(pgconn), tick)
+        last: PGresult | None = None
+        while True:
+            try:
+                result: PGresult | None = self._drive(generators.fetch(pgconn), tick)
+            except ServerFailure:
+                # The server's last words, if it had any, say more than that the connection is gone.
+                if last is not None and last.status == pq.ExecStatus.FATAL_ERROR:
+                    return
+                raise
+            if result is None:
+                return
+            last = result
+            yield result
+
+    def query(self, query: sql.SQL, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement of ours, with parameters apart from its text, and give its rows."""
+        with self._translated():
+            cursor = self._connection.execute(query, parameters, prepare=False)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def undone(self, *, read_only: bool = False) -> Iterator[None]:
+        """Run a block inside a savepoint that is rolled back whatever happens, so that it leaves nothing."""
+        self._exchange(b"SAVEPOINT schema_operator" + (b"; SET LOCAL transaction_read_only = on" if read_only else b""))
+        yield
+        try:
+            self._exchange(b"ROLLBACK TO SAVEPOINT schema_operator; RELEASE SAVEPOINT schema_operator")
+        except ServerFailure as failure:
+            if failure.error.lost:
+                raise
+            raise transaction_ended() from None
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open and unharmed."""
+        return self._connection.pgconn.transaction_status == pq.TransactionStatus.INTRANS
+
+    def commit(self) -> None:
+        """Commit.
+
+        Raises `CommitLost` when the connection goes before the answer comes, `ServerFailure` when the server refuses
+        (a deferred constraint), in which case the transaction was rolled back.
+        """
+        try:
+            (result,) = self._exchange(b"COMMIT")
+        except ServerFailure as failure:
+            if failure.error.lost or self.lost:
+                raise CommitLost from failure
+            raise
+        if result.command_status != b"COMMIT":
+            raise transaction_ended()
+
+    def rollback(self) -> None:
+        """Roll back what is open; nothing happens where the connection is gone, because the server does the same."""
+        with suppress(ServerFailure):
+            if not self.lost and self._connection.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                self._exchange(b"ROLLBACK")
+
+    def cancel(self) -> None:
+        """Ask the server to cancel the statement that runs."""
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=5.0)
+
+    def close(self) -> None:
+        """End the session; the server rolls back what is open."""
+        self._connection.close()
+
+    def _own_settings(self) -> sql.Composable:
+        number = self._facts.version_number
+        newer = [
+            (number >= _IDLE_SESSION_TIMEOUT_SINCE, "SET idle_session_timeout = 0"),
+            (number >= _TRANSACTION_TIMEOUT_SINCE, "SET transaction_timeout = 0"),
+            # A runner that is killed leaves its statement running; with this the server looks and ends it.
+            (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "SET client_connection_check_interval = '500ms'"),
+        ]
+        extra = [sql.SQL(text) for possible, text in newer if possible]
+        return sql.SQL(";").join([self._become, QUERIES["limits"], *extra])
+
+    def _exchange(self, message: bytes) -> list[PGresult]:
+        """Send one message of statements of ours and give their results; raises `ServerFailure`."""
+        with self._translated():
+            pgconn = self._connection.pgconn
+            pgconn.send_query(message)
+            results: list[PGresult] = self._connection.wait(generators.execute(pgconn))
+            for result in results:
+                if result.status == pq.ExecStatus.FATAL_ERROR:
+                    raise error_from_result(result, encoding="utf-8")
+            return results
+
+    def _drive(self, generator: PQGen[Any], tick: Tick | None) -> Any:
+        with self._translated():
+            return wait(generator, self._connection.pgconn.socket, tick)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise ServerFailure(_server_error(error, lost=self.lost)) from None
+
+
+def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
+    """Run one of psycopg's generators to its end, calling `tick` while nothing comes.
+
+    psycopg's own functions wait without telling anybody.
+    """
+    began = last = time.monotonic()
+    poll = select.poll()
+    try:
+        wanted = next(generator)
+        while True:
+            poll.register(descriptor, _EVENTS[wanted])
+            ready = poll.poll(_TICK_SECONDS * 1000)
+            now = time.monotonic()
+            if tick is not None and now - last >= _TICK_SECONDS:
+                last = now
+                tick(now - began)
+            wanted = generator.send(_ready(ready[0][1])) if ready else wanted
+    except StopIteration as end:
+        return end.value
+
+
+_EVENTS: Final = {
+    Wait.R: select.POLLIN,
+    Wait.W: select.POLLOUT,
+    Wait.RW: select.POLLIN | select.POLLOUT,
+}
+
+
+def _ready(events: int) -> Ready:
+    """Say what a descriptor is ready for; one with an error is ready for both, so that libpq finds the error."""
+    readable = events & ~select.POLLOUT
+    writable = events & ~select.POLLIN
+    if readable and writable:
+        return Ready.RW
+    return Ready.R if readable else Ready.W
+
+
+def transaction_ended(location: Location = NOWHERE) -> PartlyApplied:
+    """Give the error of a script that ended the transaction it was run in."""
+    return PartlyApplied(
+        Reason.TRANSACTION_CONTROL,
+        "the script ended the transaction it was run in, so what it did before may have stayed; remove COMMIT and "
+        "ROLLBACK from it and from what it calls, and look at what is there",
+        location,
+    )
+
+
+def facts(connection: Connection) -> Facts:
+    """Ask a server what it is; the caller has pinned the search_path."""
+    row: tuple[Any, ...] | None = connection.execute(QUERIES["facts"], prepare=False).fetchone()
+    if row is None:
+        raise ServerFailure(ServerError(message="the server answered a question about itself with nothing"))
+    pid, encoding, database, linux, may_identify = row
+    version = connection.info.parameter_status("server_version") or ""
+    number = connection.info.server_version
+    return Facts(pid, encoding, database, linux, may_identify, version.partition(" ")[0], number)
+
+
+def _message(parts: tuple[sql.Composable, ...]) -> bytes:
+    return sql.SQL(";\n").join(parts).as_bytes(None)
+
+
+def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
+    diagnosis = error.diag
+    position = diagnosis.statement_position
+    return ServerError(
+        sqlstate=diagnosis.sqlstate,
+        message=diagnosis.message_primary or "",
+        hint=diagnosis.message_hint,
+        position=int(position) if position else None,
+        schema=diagnosis.schema_name,
+        table=diagnosis.table_name,
+        column=diagnosis.column_name,
+        constraint=diagnosis.constraint_name,
+        lost=lost or diagnosis.sqlstate in _SHUTDOWN_STATES,
+    )

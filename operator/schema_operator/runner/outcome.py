@@ -1,0 +1,157 @@
+"""How a run ended, as a report. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from schema_operator.api.report import Action, Outcome, Place, RunReport, Server, VerificationReport
+from schema_operator.api.version import NOTHING
+from schema_operator.errors import (
+    Failed,
+    Location,
+    LockHeld,
+    OutcomeUnknown,
+    PartlyApplied,
+    Reason,
+    Refused,
+    Retryable,
+    SchemaOperatorError,
+    Stopped,
+    VerificationFailed,
+)
+
+if TYPE_CHECKING:
+    from schema_operator.history.records import AppliedVersion, History
+
+OUTCOMES: Final[tuple[tuple[type[SchemaOperatorError], Outcome], ...]] = (
+    (Refused, Outcome.REFUSED),
+    (Retryable, Outcome.RETRYABLE),
+    (Failed, Outcome.FAILED),
+    (VerificationFailed, Outcome.VERIFICATION_FAILED),
+    (PartlyApplied, Outcome.PARTLY_APPLIED),
+    (OutcomeUnknown, Outcome.UNKNOWN),
+    (LockHeld, Outcome.LOCK_HELD),
+    (Stopped, Outcome.STOPPED),
+)
+_VERSIONS_LISTED: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a run has learnt and done so far."""
+
+    owner: str | None = None
+    server: Server | None = None
+    before: History | None = None
+    """The history before the run; None until it was read."""
+    now: History | None = None
+    applied: tuple[str, ...] = ()
+    rolled_back: tuple[str, ...] = ()
+    verification: tuple[VerificationReport, ...] = ()
+    blocker: str | None = None
+
+    def with_history(self, history: History) -> Findings:
+        """Give the findings after the history was read."""
+        return replace(self, before=history, now=history)
+
+    def with_applied(self, version: AppliedVersion) -> Findings:
+        """Give the findings after a version was committed."""
+        now = self.now.with_applied(version) if self.now else self.now
+        return replace(self, now=now, applied=(*self.applied, version.version.text))
+
+    def with_rolled_back(self, version: AppliedVersion) -> Findings:
+        """Give the findings after a rollback was committed."""
+        now = self.now.without(version.version) if self.now else self.now
+        return replace(self, now=now, rolled_back=(*self.rolled_back, version.version.text))
+
+    def with_verification(self, reports: tuple[VerificationReport, ...]) -> Findings:
+        """Give the findings after verifications were run."""
+        return replace(self, verification=(*self.verification, *reports))
+
+
+def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, seconds: float) -> RunReport:
+    """Write the report of a run that ended well (`error` is None) or with an error."""
+    versions = (*findings.rolled_back, *findings.applied)
+    return RunReport(
+        run=run,
+        outcome=outcome_of(error),
+        action=_action(findings),
+        reason="" if error is None else error.reason.value,
+        message=_success(findings) if error is None else str(error),
+        version_before=_highest(findings.before, findings.owner) or NOTHING,
+        version=_highest(findings.now, findings.owner),
+        versions=versions[-_VERSIONS_LISTED:],
+        versions_count=len(versions),
+        place=None if error is None else _place(error.location),
+        verification=findings.verification,
+        blocker=findings.blocker,
+        server=findings.server,
+        seconds=round(seconds, 3),
+    )
+
+
+def outcome_of(error: SchemaOperatorError | None) -> Outcome:
+    """Give the exit code of an error.
+
+    A version that fails after others of the same run were committed is `FAILED` too: it was rolled back whole, and the
+    earlier ones are whole. `PARTLY_APPLIED` is for a version that is itself applied in part.
+    """
+    if error is None:
+        return Outcome.DONE
+    return next((outcome for kind, outcome in OUTCOMES if isinstance(error, kind)), Outcome.FAILED)
+
+
+def internal_error(kind: str) -> Failed:
+    """Give the error for a mistake of this program; `kind` is the exception's class, its text may hold anything."""
+    return Failed(
+        Reason.INTERNAL_ERROR,
+        f"schema-operator made a mistake ({kind}); what was not committed was rolled back; the traceback is in the "
+        "log, please report it",
+    )
+
+
+def _action(findings: Findings) -> Action:
+    """Name a run that did both by what people must see: the rollback."""
+    if findings.rolled_back:
+        return Action.ROLLBACK
+    return Action.APPLY if findings.applied else Action.NONE
+
+
+def _highest(history: History | None, owner: str | None) -> str | None:
+    if history is None:
+        return None
+    highest = history.highest(owner)
+    return NOTHING if highest is None else highest.text
+
+
+def _success(findings: Findings) -> str:
+    parts = []
+    if findings.rolled_back:
+        parts.append(f"Rolled back {_listed(findings.rolled_back)}.")
+    if findings.applied:
+        parts.append(f"Applied {_listed(findings.applied)}.")
+    if not parts:
+        parts.append("Nothing to do.")
+    parts.append(f"The schema is at version {_highest(findings.now, findings.owner) or NOTHING}.")
+    return " ".join(parts)
+
+
+def _listed(versions: tuple[str, ...]) -> str:
+    if len(versions) <= _VERSIONS_LISTED:
+        return ", ".join(versions)
+    return f"{len(versions)} versions from {versions[0]} to {versions[-1]}"
+
+
+def _place(location: Location) -> Place | None:
+    if location == Location():
+        return None
+    return Place(
+        version=location.version,
+        file=location.file,
+        statement=location.statement,
+        statements=location.statements,
+        line=location.line,
+        column=location.column,
+        sqlstate=location.sqlstate,
+    )

@@ -1,0 +1,134 @@
+"""Tell what happens: progress while it happens, the report at the end; for machines or for people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from schema_operator.api.report import (
+    Action,
+    LogLine,
+    Outcome,
+    Progress,
+    RunReport,
+    VerificationReport,
+    VerificationResult,
+    for_termination_message,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MOST_A_SECOND: Final = 10
+
+
+@unique
+class LogFormat(StrEnum):
+    """How to write."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
+@unique
+class Step(StrEnum):
+    """What a run is busy with; the values are `Progress.step`."""
+
+    CONNECTING = "Connecting"
+    WAITING = "WaitingForLock"
+    INSTALLING = "Installing"
+    PLANNING = "Planning"
+    APPLYING = "Applying"
+    ROLLING_BACK = "RollingBack"
+    VERIFYING = "Verifying"
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Lets a line through unless there were too many; a new step or version always passes."""
+
+    last: float = 0.0
+    about: tuple[str, str | None] | None = None
+
+    def allows(self, progress: Progress, now: float) -> bool:
+        about = (progress.step, progress.version)
+        if about == self.about and now - self.last < 1 / _MOST_A_SECOND:
+            return False
+        self.last, self.about = now, about
+        return True
+
+
+class Reporter:
+    """Writes lines to standard output, and the report also to the termination message where there is one."""
+
+    def __init__(self, log_format: LogFormat, termination_log: Path | None = None) -> None:
+        self._format = log_format
+        self._termination_log = termination_log
+        self._pace = _Pace()
+
+    def progress(
+        self,
+        step: Step,
+        message: str,
+        *,
+        version: str | None = None,
+        statement: int | None = None,
+        statements: int | None = None,
+    ) -> None:
+        """Say what the run is doing; drops lines when there are more than ten a second."""
+        line = Progress(step=step, message=message, version=version, statement=statement, statements=statements)
+        if self._pace.allows(line, time.monotonic()):
+            if self._format is LogFormat.JSON:
+                _write_json(LogLine(time=_now(), progress=line))
+            else:
+                sys.stdout.write(_sentence(line) + "\n")
+                sys.stdout.flush()
+
+    def finish(self, report: RunReport) -> None:
+        """Write the report."""
+        if self._format is LogFormat.JSON:
+            _write_json(LogLine(time=_now(), report=report))
+        else:
+            done = report.outcome is Outcome.DONE
+            (sys.stdout if done else sys.stderr).write("\n".join(text_of(report)) + "\n")
+        if self._termination_log is not None:
+            self._termination_log.write_bytes(for_termination_message(report))
+
+
+def text_of(report: RunReport) -> tuple[str, ...]:
+    """Write a report for people, a line a thought."""
+    head = report.message if report.outcome is Outcome.DONE else f"{report.reason}: {report.message}"
+    done = {Action.APPLY: "applied", Action.ROLLBACK: "rolled back", Action.NONE: ""}[report.action]
+    lines = [head]
+    if report.versions and report.outcome is not Outcome.DONE:
+        lines.append(f"Before that, this run has {done} {', '.join(report.versions)}, which stays so.")
+    lines.extend(_verification(one) for one in report.verification)
+    return tuple(lines)
+
+
+def _verification(one: VerificationReport) -> str:
+    text = f"verification {one.name}: {one.result.value.lower()}"
+    if one.result is VerificationResult.PASSED:
+        return text
+    return f"{text}, expected {one.expected}, found {one.found}"
+
+
+def _sentence(progress: Progress) -> str:
+    if progress.statement is None:
+        return progress.message
+    return f"{progress.message}: statement {progress.statement} of {progress.statements}"
+
+
+def _write_json(line: LogLine) -> None:
+    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

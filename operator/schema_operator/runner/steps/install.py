@@ -1,0 +1,80 @@
+"""Install or upgrade the control schema, under the lock, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schema_operator.errors import Failed, Location, Reason, Refused
+from schema_operator.history import installation, store
+from schema_operator.postgres.session import Begun, transaction_ended
+from schema_operator.runner.report import Step
+from schema_operator.runner.steps.scripted import run_script
+from schema_operator.runner.transaction import Deed, commit, look
+
+if TYPE_CHECKING:
+    from schema_operator.api.version import Version
+    from schema_operator.history.records import History
+    from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Script
+
+_NOT_OURS = (Reason.ALREADY_EXISTS, Reason.OBJECT_NOT_FOUND)
+
+
+def history_of(work: Workplace) -> History:
+    """Read the history, after installing what is missing to read it.
+
+    Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
+    """
+    known = installation.scripts()
+
+    def read() -> tuple[tuple[Script, ...], History | None]:
+        installed = store.control_version(work.session) if store.installed(work.session) else None
+        missing = installation.missing(known, installed)
+        return missing, None if missing else store.read(work.session)
+
+    try:
+        missing, history = look(work, read, pinned=True)
+        if history is None:
+            _install(work, missing)
+            history = look(work, lambda: store.read(work.session), pinned=True)
+    except Failed as failed:
+        raise _refused(work, failed) from None
+    return history
+
+
+def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
+    newest = missing[-1].version
+
+    def body(begun: Begun) -> None:
+        for script in missing:
+            run_script(work, script.up, script.version.text, Step.INSTALLING)
+            transaction = store.record_control_version(
+                work.session, script.version.text, script.up.file, script.up.checksum, work.author
+            )
+            if transaction != begun.transaction:
+                raise transaction_ended(Location(file=script.up.file))
+
+    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", pinned=True))
+
+
+def _has(work: Workplace, version: Version) -> bool:
+    return store.installed(work.session) and store.control_version(work.session) >= version
+
+
+def _refused(work: Workplace, failed: Failed) -> Refused:
+    """Say what a failure of our own statements means: nothing of the user's was touched."""
+    role = work.address.role or work.address.user or "the_role"
+    if failed.reason is Reason.PERMISSION_DENIED:
+        return Refused(
+            Reason.PERMISSION_DENIED,
+            f"the role {role} may not create or use the schema schema_operator, where the history is kept; run: "
+            f'GRANT CREATE ON DATABASE "{work.facts.database}" TO "{role}" (or, as its owner, '
+            f'CREATE SCHEMA schema_operator AUTHORIZATION "{role}"), or use the role that installed it',
+        )
+    if failed.reason in _NOT_OURS:
+        return Refused(
+            Reason.CONTROL_SCHEMA_DAMAGED,
+            f"the schema schema_operator is not as this program left it ({failed.sentence}); restore it from a backup, "
+            "or move away what somebody else made there",
+        )
+    return Refused(failed.reason, f"the control schema cannot be installed: {failed.sentence}", failed.location)

@@ -1,0 +1,106 @@
+"""What the steps of a run share: the request, the two sessions, and what was learnt so far."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from schema_operator import __version__
+from schema_operator.history.records import Author
+from schema_operator.postgres.connecting import connect
+from schema_operator.postgres.guard import Guard
+from schema_operator.postgres.session import Session
+from schema_operator.runner.outcome import Findings
+
+if TYPE_CHECKING:
+    from schema_operator.api.request import RunRequest
+    from schema_operator.postgres.address import Address
+    from schema_operator.postgres.session import Facts
+    from schema_operator.runner.report import Reporter
+    from schema_operator.runner.stop import Stop
+
+APPLICATION = "schema-operator"
+T = TypeVar("T")
+
+
+class Workplace:
+    """A run's tools. Sessions can be replaced (after a lost COMMIT); findings are succeeded by newer ones."""
+
+    def __init__(self, request: RunRequest, reporter: Reporter, stop: Stop) -> None:
+        self.request = request
+        self.reporter = reporter
+        self.stop = stop
+        self.findings = Findings(owner=self.owner)
+        self._address: Address | None = None
+        self._guard: Guard | None = None
+        self._session: Session | None = None
+        self._facts: Facts | None = None
+
+    @property
+    def owner(self) -> str | None:
+        """The resource this run is for, `namespace/name`; None where a person runs it without one."""
+        return self.request.resource.owner if self.request.resource else None
+
+    @property
+    def author(self) -> Author:
+        """Who is written down for what this run does."""
+        resource = self.request.resource
+        return Author(
+            actor=self.request.actor,
+            run=self.request.run,
+            owner=self.owner,
+            resource_uid=(resource.uid or None) if resource else None,
+            program=f"{APPLICATION} {__version__}",
+        )
+
+    @property
+    def guard(self) -> Guard:
+        """The guard session."""
+        return _there(self._guard)
+
+    @property
+    def session(self) -> Session:
+        """The working session."""
+        return _there(self._session)
+
+    @property
+    def facts(self) -> Facts:
+        """What the server is."""
+        return _there(self._facts)
+
+    @property
+    def address(self) -> Address:
+        """Where the database is."""
+        return _there(self._address)
+
+    def open_guard(self, address: Address) -> None:
+        """Open the guard session, without its lock, and learn what the server is; replaces one that was lost."""
+        if self._guard is not None:
+            self._guard.close()
+        self._address = address
+        with self.stop.at_once():
+            self._guard = Guard(connect(address, self._application()))
+        self._facts = self._guard.facts()
+
+    def open_session(self) -> None:
+        """Open the working session; replaces one that was lost."""
+        if self._session is not None:
+            self._session.close()
+        with self.stop.at_once():
+            connection = connect(self.address, self._application())
+        self._session = Session(connection, self.facts, self.address.role)
+
+    def close(self) -> None:
+        """End both sessions, the working one first, so that the guard outlives what it guards."""
+        if self._session is not None:
+            self._session.close()
+        if self._guard is not None:
+            self._guard.close()
+
+    def _application(self) -> str:
+        return f"{APPLICATION}/{self.owner}" if self.owner else APPLICATION
+
+
+def _there(value: T | None) -> T:
+    if value is None:
+        raise RuntimeError("a step was taken before the one that opens what it needs")
+    return value

@@ -1,0 +1,183 @@
+"""What can be said against scripts without a database.
+
+A rule takes a statement and gives what is wrong with it, if anything is. `check` is for those who stop at the first
+problem, `problems` for those who show them all.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.lexer import Piece, PieceKind, lex
+from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
+from schema_operator.scripts.statements import (
+    CopyForm,
+    Statement,
+    copy_of,
+    needs_no_transaction,
+    statements_in,
+    transaction_control,
+    turns_off_standard_strings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
+"""What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
+_META_COMMAND_NAME = re.compile(r"\\(?:[A-Za-z_]+|.?)")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong with a statement, and what to do."""
+
+    reason: Reason
+    sentence: str
+
+
+def check(scripts: ScriptSet) -> None:
+    """Raise the first of the `problems`, if there is one."""
+    for problem in _problems(scripts):
+        raise problem
+
+
+def problems(scripts: ScriptSet) -> tuple[Refused, ...]:
+    """Give all that is wrong, by version, then up, down, verify, then line.
+
+    Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
+    TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
+    the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
+    """
+    return tuple(_problems(scripts))
+
+
+def _problems(scripts: ScriptSet) -> Iterator[Refused]:
+    for script in scripts.scripts:
+        for kind, source in script.sources:
+            for problem in _problems_of(kind, source):
+                yield _in_script(problem, script, source)
+
+
+def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
+    location = replace(problem.location, version=script.version.text, file=source.file)
+    return Refused(problem.reason, problem.sentence, location)
+
+
+def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
+    try:
+        pieces = lex(source.text)
+    except Refused as unclosed:
+        yield unclosed
+        return
+    statements = statements_in(source.text, pieces)
+    found = [*_meta_commands(source.text, pieces), *_findings(statements)]
+    if not statements and not found:
+        yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
+    yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
+
+
+_EMPTY: Final = {
+    ScriptKind.UP: "the script holds no statement; write what it should do, or SELECT 1; if nothing is meant",
+    ScriptKind.DOWN: "the script holds no statement, so a rollback would undo nothing; write what undoes the up "
+    "script, or SELECT 1; if nothing is to be undone, or remove the script if the version cannot be rolled back",
+    ScriptKind.VERIFY: "the script holds no statement, so it would verify nothing; write a query or remove the script",
+}
+
+
+def _meta_commands(text: str, pieces: tuple[Piece, ...]) -> Iterator[Refused]:
+    for piece in pieces:
+        if piece.kind is PieceKind.META_COMMAND and not _is_of_pg_dump(text, piece):
+            name = _META_COMMAND_NAME.match(text, piece.start, piece.end)
+            yield Refused(
+                Reason.META_COMMAND_NOT_SUPPORTED,
+                f"{name[0] if name else ''} is a command of psql, not of the server; write it as SQL or remove it",
+                Location(line=piece.line, column=piece.column),
+            )
+
+
+def _is_of_pg_dump(text: str, piece: Piece) -> bool:
+    return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
+
+
+def _findings(statements: tuple[Statement, ...]) -> Iterator[Refused]:
+    for statement in statements:
+        location = Location(
+            statement=statement.number, statements=len(statements), line=statement.line, column=statement.column
+        )
+        for rule in RULES:
+            if finding := rule(statement):
+                yield Refused(finding.reason, finding.sentence, location)
+
+
+def refuse_transaction_control(statement: Statement) -> Finding | None:
+    """Keep a script inside the one transaction its version runs in."""
+    command = transaction_control(statement)
+    if command is None:
+        return None
+    return Finding(
+        Reason.TRANSACTION_CONTROL,
+        f"{command} is not possible in a script, because each version runs in one transaction of its own; remove it",
+    )
+
+
+def refuse_what_needs_no_transaction(statement: Statement) -> Finding | None:
+    """Say before anything runs what the server would say in the middle (SQLSTATE 25001)."""
+    command = needs_no_transaction(statement)
+    if command is None:
+        return None
+    remedy = (
+        "leave out CONCURRENTLY (the table is then locked meanwhile)"
+        if command.endswith("CONCURRENTLY")
+        else "remove it from the script"
+    )
+    return Finding(
+        Reason.NEEDS_NO_TRANSACTION,
+        f"{command} cannot run in a transaction, and each version runs in one; {remedy} or run it by hand",
+    )
+
+
+def refuse_copy(statement: Statement) -> Finding | None:
+    """Refuse COPY: nobody sends or takes rows, and the server's files and programs are out of bounds."""
+    form = copy_of(statement)
+    return None if form is None else _COPY_FINDINGS[form]
+
+
+_COPY_FINDINGS: Final = {
+    CopyForm.FROM_CLIENT: Finding(
+        Reason.COPY_NOT_SUPPORTED, "COPY … FROM STDIN is not possible in a script; write the rows as INSERT"
+    ),
+    CopyForm.TO_CLIENT: Finding(
+        Reason.COPY_NOT_SUPPORTED, "COPY … TO STDOUT is not possible in a script: nobody takes the rows; remove it"
+    ),
+    CopyForm.PROGRAM: Finding(
+        Reason.FORBIDDEN_STATEMENT,
+        "COPY with PROGRAM runs a program on the database's server, which a migration must not; remove it",
+    ),
+    CopyForm.SERVER_FILE: Finding(
+        Reason.FORBIDDEN_STATEMENT,
+        "COPY with a file reads or writes on the database's server, which a migration must not; write rows as INSERT",
+    ),
+}
+
+
+def refuse_other_strings(statement: Statement) -> Finding | None:
+    """Keep the rules for strings by which `lex` has cut the script."""
+    if not turns_off_standard_strings(statement):
+        return None
+    return Finding(
+        Reason.FORBIDDEN_STATEMENT,
+        "standard_conforming_strings must stay on; remove the statement and write strings with backslashes as E'…'",
+    )
+
+
+RULES: Final[tuple[Callable[[Statement], Finding | None], ...]] = (
+    refuse_transaction_control,
+    refuse_what_needs_no_transaction,
+    refuse_copy,
+    refuse_other_strings,
+)
+"""All rules for statements, in the order in which they speak."""

@@ -1,0 +1,97 @@
+"""Scripts as values: one text, one version with its texts, and all versions in order."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from schema_operator.api.version import Version
+
+
+@unique
+class ScriptKind(StrEnum):
+    """What a script is for; the value is the word in its file's name."""
+
+    UP = "up"
+    DOWN = "down"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One script."""
+
+    file: str
+    """What messages call it."""
+    text: str
+    """What is executed: without a byte-order mark."""
+    checksum: str
+    """SHA-256, in hex, of the bytes exactly as they were."""
+
+    @classmethod
+    def from_bytes(cls, file: str, content: bytes) -> Source:
+        """Make a source of a file's content; raises `UnicodeDecodeError` where that is not UTF-8."""
+        return cls(file, content.decode("utf-8").removeprefix("\ufeff"), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One version: what brings it about, what undoes it, what checks it."""
+
+    version: Version
+    name: str
+    """The part of the up script's file name after the version; may be empty."""
+    up: Source
+    down: Source | None = None
+    verify: Source | None = None
+
+    @property
+    def sources(self) -> Iterator[tuple[ScriptKind, Source]]:
+        """The scripts there are, up first."""
+        for kind, source in ((ScriptKind.UP, self.up), (ScriptKind.DOWN, self.down), (ScriptKind.VERIFY, self.verify)):
+            if source is not None:
+                yield kind, source
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSet:
+    """All scripts of one resource; made with `of`."""
+
+    scripts: tuple[Script, ...]
+    """Lowest version first."""
+    ignored: tuple[str, ...]
+    """Files that are no scripts, by name."""
+    digest: str
+    """SHA-256, in hex, over every version, name, kind and content: equal for the same scripts, whatever container
+    they came in and in which order."""
+
+    @classmethod
+    def of(cls, scripts: Iterable[Script], ignored: Iterable[str] = ()) -> ScriptSet:
+        """Put scripts in order; no two may have the same version."""
+        ordered = tuple(sorted(scripts, key=lambda script: script.version))
+        return cls(ordered, tuple(sorted(ignored)), _digest(ordered))
+
+    @property
+    def newest(self) -> Script | None:
+        """The script with the highest version; None where there is none."""
+        return self.scripts[-1] if self.scripts else None
+
+    def get(self, version: Version) -> Script | None:
+        """Find a version (`1.0` finds `1.0.0`); None where it is not among the scripts."""
+        return next((script for script in self.scripts if script.version == version), None)
+
+
+def _digest(scripts: Iterable[Script]) -> str:
+    """Hash fields with their lengths before them, so that no two different sets give the same bytes."""
+    digest = hashlib.sha256()
+    for script in scripts:
+        for kind, source in script.sources:
+            for part in (script.version.text, script.name, kind.value, source.checksum):
+                encoded = part.encode("utf-8", "surrogatepass")
+                digest.update(b"%d:%b" % (len(encoded), encoded))
+    return digest.hexdigest()

@@ -1,0 +1,225 @@
+"""A script's statements, and what kind a statement is, told by its keywords."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice, pairwise
+from typing import TYPE_CHECKING, Final
+
+from schema_operator.scripts.copying import CopyForm, copy_form
+from schema_operator.scripts.lexer import Piece, PieceKind, lex, position_to_line_column
+from schema_operator.scripts.tokens import outside_parentheses, tokens, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from schema_operator.scripts.script import Source
+
+    Tokens = tuple[str, ...]
+
+__all__ = [
+    "CopyForm",
+    "Statement",
+    "copy_of",
+    "needs_no_transaction",
+    "statements_in",
+    "statements_of",
+    "transaction_control",
+    "turns_off_standard_strings",
+]
+
+_MOST_WORDS: Final = 3
+_BEGINNING: Final = 5
+"""Tokens that tell most commands apart."""
+_OFF: Final = frozenset({"FALSE", "OFF", "0"})
+_ON: Final = frozenset({"TRUE", "ON", "YES", "1", "DEFAULT"})
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a script; number, line and column count from 1."""
+
+    number: int
+    sql: str
+    """Exactly as written, without its semicolon and the comments around it."""
+    line: int
+    column: int
+    words: tuple[str, ...]
+    """The first keywords and names in upper case, at most 3, without what is quoted or between parentheses."""
+
+    def line_column(self, position: int) -> tuple[int, int]:
+        """Give line and column in the script of a character of this statement, from 1, as the server counts them."""
+        line, column = position_to_line_column(self.sql, position - 1)
+        return self.line + line - 1, column if line > 1 else self.column + column - 1
+
+
+def statements_of(source: Source) -> tuple[Statement, ...]:
+    """Cut a script into its statements; raises `Refused(SyntaxError)` as `lex` does."""
+    return statements_in(source.text, lex(source.text))
+
+
+def statements_in(text: str, pieces: Iterable[Piece]) -> tuple[Statement, ...]:
+    """Give the statements among the pieces of a text."""
+    found = (piece for piece in pieces if piece.kind is PieceKind.STATEMENT)
+    return tuple(_statement(number, text, piece) for number, piece in enumerate(found, start=1))
+
+
+def _statement(number: int, text: str, piece: Piece) -> Statement:
+    first_words = words(text, piece.start, piece.end, most=_MOST_WORDS)
+    return Statement(number, text[piece.start : piece.end], piece.line, piece.column, first_words)
+
+
+def copy_of(statement: Statement) -> CopyForm | None:
+    """Tell what a COPY reads from or writes to; None for other statements."""
+    return copy_form(tokens(statement.sql)) if statement.words[:1] == ("COPY",) else None
+
+
+def transaction_control(statement: Statement) -> str | None:
+    """Name the command when a statement begins or ends a transaction; None for others.
+
+    Savepoints (SAVEPOINT, RELEASE, ROLLBACK TO) stay inside the transaction and are none.
+    """
+    match statement.words:
+        case ("BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" as command, *rest):
+            return _ending(command, rest)
+        case ("START", "TRANSACTION", *_):
+            return "START TRANSACTION"
+        case ("PREPARE", "TRANSACTION", *rest) if not rest:
+            return "PREPARE TRANSACTION"
+        case _:
+            return None
+
+
+def _ending(command: str, rest: list[str]) -> str | None:
+    if rest[:1] == ["PREPARED"]:
+        return f"{command} PREPARED"
+    to_savepoint = command == "ROLLBACK" and "TO" in rest[:2]
+    return None if to_savepoint else command
+
+
+def needs_no_transaction(statement: Statement) -> str | None:
+    """Name the command when the server refuses it inside a transaction block (SQLSTATE 25001); None for others.
+
+    Source: the callers of PreventInTransactionBlock in PostgreSQL 13 to 18. Left to the server is what depends on the
+    database: DROP SUBSCRIPTION (has it a slot?), REINDEX and CLUSTER of a partitioned table, procedures that commit.
+    """
+    rule = _NO_TRANSACTION.get(statement.words[0]) if statement.words else None
+    return rule(tuple(islice(tokens(statement.sql), _BEGINNING)), statement.sql) if rule else None
+
+
+def _create(beginning: Tokens, sql: str) -> str | None:
+    match [symbol for symbol in beginning[1:4] if symbol != "UNIQUE"]:
+        case ["INDEX", "CONCURRENTLY", *_]:
+            return "CREATE INDEX CONCURRENTLY"
+        case [("DATABASE" | "TABLESPACE") as what, *_]:
+            return f"CREATE {what}"
+        case ["SUBSCRIPTION", *_]:
+            options = _options(sql)
+            without_slot = options.get("CONNECT") in _OFF or options.get("CREATE_SLOT") in _OFF
+            return None if without_slot else "CREATE SUBSCRIPTION with a replication slot"
+        case _:
+            return None
+
+
+def _drop(beginning: Tokens, _sql: str) -> str | None:
+    match beginning[1:3]:
+        case ("INDEX", "CONCURRENTLY"):
+            return "DROP INDEX CONCURRENTLY"
+        case (("DATABASE" | "TABLESPACE") as what, _):
+            return f"DROP {what}"
+        case _:
+            return None
+
+
+def _alter(beginning: Tokens, sql: str) -> str | None:
+    match beginning[1:]:
+        case ("SYSTEM", *_):
+            return "ALTER SYSTEM"
+        case ("DATABASE", _, "SET", "TABLESPACE"):
+            return "ALTER DATABASE … SET TABLESPACE"
+        case ("TABLE", *_) if _detaches_concurrently(sql):
+            return "ALTER TABLE … DETACH PARTITION … CONCURRENTLY"
+        case ("SUBSCRIPTION", _, *action):
+            return _alter_subscription(tuple(action), _options(sql))
+        case _:
+            return None
+
+
+def _detaches_concurrently(sql: str) -> bool:
+    # The end first: most statements are told by it alone, and long ones need not be read.
+    concurrently = sql[-len("CONCURRENTLY") :].upper() == "CONCURRENTLY"
+    return concurrently and ("DETACH", "PARTITION") in pairwise(tokens(sql))
+
+
+def _alter_subscription(action: Tokens, options: Mapping[str, str]) -> str | None:
+    match action:
+        case ("REFRESH", what):
+            return f"ALTER SUBSCRIPTION … REFRESH {what}"
+        case (("SET" | "ADD" | "DROP") as verb, "PUBLICATION") if options.get("REFRESH") not in _OFF:
+            return f"ALTER SUBSCRIPTION … {verb} PUBLICATION with refresh"
+        case ("SET", "(") if "FAILOVER" in options:
+            return "ALTER SUBSCRIPTION … SET (failover)"
+        case ("SET", "(") if options.get("TWO_PHASE") in _OFF:
+            return "ALTER SUBSCRIPTION … SET (two_phase = false)"
+        case _:
+            return None
+
+
+def _reindex(_beginning: Tokens, sql: str) -> str | None:
+    match tuple(outside_parentheses(tokens(sql)))[1:3]:
+        case (("SCHEMA" | "DATABASE" | "SYSTEM") as what, *_):
+            return f"REINDEX {what}"
+        case (_, "CONCURRENTLY"):
+            return "REINDEX CONCURRENTLY"
+        case _:
+            return None if _options(sql).get("CONCURRENTLY", "OFF") in _OFF else "REINDEX CONCURRENTLY"
+
+
+def _cluster(_beginning: Tokens, sql: str) -> str | None:
+    _, *table = (symbol for symbol in outside_parentheses(tokens(sql)) if symbol != "VERBOSE")
+    return None if table else "CLUSTER without a table"
+
+
+def _vacuum(_beginning: Tokens, _sql: str) -> str:
+    return "VACUUM"
+
+
+def _discard(beginning: Tokens, _sql: str) -> str | None:
+    return "DISCARD ALL" if beginning[1:2] == ("ALL",) else None
+
+
+_NO_TRANSACTION: Final[dict[str, Callable[[Tokens, str], str | None]]] = {
+    "CREATE": _create,
+    "DROP": _drop,
+    "ALTER": _alter,
+    "REINDEX": _reindex,
+    "CLUSTER": _cluster,
+    "VACUUM": _vacuum,
+    "DISCARD": _discard,
+}
+
+
+def _options(sql: str) -> dict[str, str]:
+    """Give what stands between parentheses as `NAME [=] [VALUE], …`, an absent value as the empty text."""
+    options: list[list[str]] = []
+    depth = 0
+    for symbol in tokens(sql):
+        depth += (symbol == "(") - (symbol == ")")
+        if symbol in {"(", ","}:
+            options.append([])
+        elif depth > 0 and symbol != "=":
+            options[-1].append(symbol.strip("'\"").upper())
+    return {name: "".join(value) for name, *value in filter(None, options)}
+
+
+def turns_off_standard_strings(statement: Statement) -> bool:
+    """Whether a statement sets `standard_conforming_strings` to anything but on.
+
+    After that the server would read a backslash in a plain string differently from `lex`.
+    """
+    match [word for word in statement.words[:3] if word not in {"SESSION", "LOCAL"}]:
+        case ["SET", "STANDARD_CONFORMING_STRINGS", *_]:
+            *_, value = tokens(statement.sql)
+            return value.strip("'").upper() not in _ON
+        case _:
+            return False

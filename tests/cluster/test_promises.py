@@ -1,0 +1,108 @@
+"""What we promise about rights, tokens, examples, parts and real input."""
+
+from __future__ import annotations
+
+import importlib.resources
+import pathlib
+import re
+import subprocess
+
+import pytest
+from support.operator import SERVER, Shop, conditions, database
+from support.postgres import Server, dump
+from support.procrastinate import numbered_scripts, schema_sql
+
+from dev.cache import CHECKOUT
+from dev.cluster.kubectl import Cluster
+
+ACCOUNT = "system:serviceaccount:schema-operator:schema-operator"
+GOOD = {"version": "1", "up": "CREATE TABLE t ();", "down": "DROP TABLE t;"}
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch"])
+def test_the_operator_can_read_no_secret(operator: Cluster, verb: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        operator.kubectl("auth", "can-i", verb, "secrets", "--all-namespaces", f"--as={ACCOUNT}")
+    assert caught.value.output.strip() == "no"
+    assert operator.kubectl("auth", "can-i", verb, "jobs", "--all-namespaces", f"--as={ACCOUNT}").strip() == "yes"
+
+
+def test_the_runner_has_no_token_and_no_rights(shop: Shop) -> None:
+    shop.migrate(GOOD)
+    shop.settled()
+    (pod,) = shop.pods()
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    volumes = pod["spec"]["volumes"]
+    assert not [volume for volume in volumes if "projected" in volume]
+    shop.cluster.kubectl("label", "namespace", shop.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    shop.migrate(GOOD, version="0")
+    assert conditions(shop.settled())["Ready"] == "True RolledBack"
+
+
+def test_applying_the_examples_twice_changes_nothing_the_second_time(operator: Cluster) -> None:
+    folders = sorted({path.parent for path in (CHECKOUT / "examples").rglob("*.yaml")})
+    assert folders
+    for folder in folders:
+        operator.kubectl("apply", "-f", str(folder))
+    for folder in folders:
+        again = operator.kubectl("apply", "-f", str(folder)).splitlines()
+        assert [line for line in again if not line.endswith(" unchanged")] == []
+    operator.kubectl("delete", "namespace", "shop", "--wait=false")
+
+
+def test_parts_instead_of_a_uri(shop: Shop) -> None:
+    shop.secret("parts", user=SERVER.user, password=SERVER.password)
+    shop.apply(
+        database(
+            connection={
+                "host": "postgres.postgres.svc",
+                "port": 5432,
+                "database": shop.database,
+                "userSecret": {"name": "parts", "key": "user"},
+                "passwordSecret": {"name": "parts", "key": "password"},
+            }
+        )
+    )
+    shop.migrate(GOOD)
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+
+
+def test_a_role_owns_what_the_scripts_create(shop: Shop) -> None:
+    role = shop.database.replace("-", "_")
+    shop.query(f"CREATE ROLE {role}")
+    shop.query(f'GRANT CREATE ON DATABASE "{shop.database}" TO {role}')
+    shop.query(f"GRANT CREATE ON SCHEMA public TO {role}")
+    shop.apply(database(connection={"uriSecret": {"name": "shop", "key": "uri"}, "role": role}))
+    shop.migrate(GOOD)
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+    assert shop.query("SELECT tableowner FROM pg_tables WHERE tablename = 't'") == [(role,)]
+
+
+def test_a_requested_run_looks_again(shop: Shop) -> None:
+    shop.migrate(GOOD, verify=[{"name": "empty", "sql": "SELECT count(*) FROM t", "expect": "0"}])
+    shop.settled()
+    shop.query("CREATE TABLE other (); DROP TABLE t; CREATE TABLE t (x int); INSERT INTO t VALUES (1)")
+    shop.kubectl("annotate", "sm", "shop", "schema-operator.dev/requested-at=now")
+    status = shop.until(lambda found: len(found["status"].get("runs", [])) == 2)
+    assert conditions(status)["Verified"] == "False VerificationFailed"
+    assert shop.versions() == ["1"]
+
+
+def test_the_migrations_of_a_real_project(shop: Shop, tmp_path: pathlib.Path) -> None:
+    """Procrastinate's migrations, in their order, through ConfigMaps; the result is its own schema.sql."""
+    scripts = numbered_scripts()
+    assert len(scripts) > 30
+    half = len(scripts) // 2
+    names = sorted(scripts)
+    shop.config_map("first", {name: scripts[name] for name in names[:half]})
+    shop.config_map("second", {name: scripts[name] for name in names[half:]})
+    shop.migrate(scripts={"configMaps": [{"name": "first"}, {"name": "second"}]})
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert len(shop.versions()) == len(scripts)
+    assert re.fullmatch(r"[0-9]+", status["version"])
+    assert importlib.resources.files("procrastinate").is_dir()
+    assert shop.dump() == shop.dump_of(schema_sql())
+    assert tmp_path.is_dir()
+    assert Server
+    assert dump

@@ -1,0 +1,213 @@
+"""The operator in a real cluster, a real PostgreSQL beside it, and one namespace and one database a test."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from dev import release
+from dev.cluster.kubectl import Cluster
+from dev.postgres import pod
+from dev.postgres.pod import Pod
+from psycopg import sql
+
+PATIENCE = 120.0
+"""Seconds to wait for what takes about four; only a failure takes longer."""
+CANARY = "canary-7f3e9b"
+"""Part of every password: a test greps for it."""
+
+SERVER = Pod(namespace="postgres", user="owner", password=f"owner-{CANARY}", database="postgres")
+
+
+def kubectl_json(cluster: Cluster, *arguments: str) -> Any:
+    """Run kubectl and read what it prints as JSON."""
+    return json.loads(cluster.kubectl(*arguments, "-o", "json"))
+
+
+@dataclass(slots=True)
+class Shop:
+    """One namespace with a TargetDatabase `shop`, its Secret, and a database of its own."""
+
+    cluster: Cluster
+    namespace: str
+    database: str
+    port: int
+    connections: ExitStack = field(default_factory=ExitStack)
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        """Run kubectl in the namespace."""
+        return self.cluster.kubectl("-n", self.namespace, *arguments, **options)
+
+    def apply(self, *manifests: dict[str, Any]) -> str:
+        """Apply manifests as a user does."""
+        return self.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(manifests))
+
+    def refusal(self, manifest: dict[str, Any]) -> str:
+        """Apply a manifest that the API server refuses; give what it says."""
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            self.kubectl("apply", "-f", "-", input=yaml.safe_dump(manifest), stderr=subprocess.STDOUT)
+        return str(caught.value.output)
+
+    def migrate(self, *scripts: dict[str, Any], name: str = "shop", **spec: Any) -> None:
+        """Apply a SchemaMigration with inline scripts."""
+        source = {} if "scripts" in spec else {"scripts": {"inline": list(scripts)}}
+        self.apply(migration(name, **source, **spec))
+
+    def get(self, name: str = "shop") -> dict[str, Any]:
+        """Read a SchemaMigration."""
+        return dict(kubectl_json(self.cluster, "-n", self.namespace, "get", "sm", name))
+
+    def settled(self, name: str = "shop", patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until a migration is Ready or Stalled at its newest generation; give its status."""
+        return self.until(lambda found: _settled(found), name, patience)
+
+    def until(self, wanted: Any, name: str = "shop", patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until `wanted` holds of a migration; give its status."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            found = self.get(name)
+            if wanted(found):
+                return dict(found["status"])
+            time.sleep(0.1)
+        raise AssertionError(f"not within {patience} s: {json.dumps(found.get('status'), indent=1)}")
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """List the Jobs of the namespace."""
+        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "jobs")["items"])
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the database."""
+        with connect(self.port, self.database) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def versions(self) -> list[str]:
+        """Give the rows of the history, oldest first."""
+        return [row[0] for row in self.query("SELECT version FROM schema_operator.schema_versions ORDER BY applied_at")]
+
+    def has_history(self) -> bool:
+        """Say whether the database has a history with any row in it."""
+        (row,) = self.query("SELECT to_regclass('schema_operator.schema_versions') IS NOT NULL")
+        return bool(row[0]) and bool(self.versions())
+
+    def columns(self, table: str) -> set[str]:
+        """Name the columns of a table; none where it does not exist."""
+        statement = (
+            "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{}') AND attnum > 0 AND NOT attisdropped"
+        )
+        return {row[0] for row in self.query(statement.format(table))}
+
+    def secret(self, name: str = "shop", **values: str) -> None:
+        """Write a Secret."""
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
+
+    def config_map(self, name: str, data: dict[str, str], binary: dict[str, bytes] | None = None) -> None:
+        """Write a ConfigMap, whatever was in it before."""
+        encoded = {key: base64.b64encode(value).decode() for key, value in (binary or {}).items()}
+        manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
+        self.kubectl("delete", "configmap", name, "--ignore-not-found")
+        self.apply({**manifest, "data": data, "binaryData": encoded})
+
+    def pods(self) -> list[dict[str, Any]]:
+        """List the pods of the namespace."""
+        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "pods")["items"])
+
+    def has_no(self, text: str) -> None:
+        """Look for a text in all the operator shows: statuses, events, Jobs, pods and logs."""
+        kinds = "sm,tdb,events,jobs,pods"
+        shown = [self.kubectl("get", kinds, "-o", "yaml", "--ignore-not-found")]
+        shown += [self.kubectl("logs", pod["metadata"]["name"]) for pod in self.pods()]
+        shown.append(self.cluster.kubectl("-n", "schema-operator", "logs", "deployment/schema-operator"))
+        assert all(shown)
+        assert all(text not in part for part in shown)
+
+    def uri(self, **parts: str) -> str:
+        """Give the URI of the database as the runner reaches it, with parts replaced."""
+        values = {"user": SERVER.user, "password": SERVER.password, "host": "postgres.postgres.svc:5432"}
+        values |= {"database": self.database} | parts
+        return "postgresql://{user}:{password}@{host}/{database}".format(**values)
+
+
+def _settled(found: dict[str, Any]) -> bool:
+    status = found.get("status", {})
+    if status.get("observedGeneration") != found["metadata"]["generation"]:
+        return False
+    true = {item["type"] for item in status.get("conditions", []) if item["status"] == "True"}
+    return bool({"Ready", "Stalled"} & true)
+
+
+def conditions(status: dict[str, Any]) -> dict[str, str]:
+    """Give each condition as `status reason`."""
+    return {item["type"]: f"{item['status']} {item['reason']}" for item in status["conditions"]}
+
+
+def message(status: dict[str, Any], kind: str = "Ready") -> str:
+    """Give the sentence of a condition."""
+    return next(str(item["message"]) for item in status["conditions"] if item["type"] == kind)
+
+
+def migration(name: str = "shop", **spec: Any) -> dict[str, Any]:
+    """Give a SchemaMigration as plain data."""
+    return {
+        "apiVersion": "schema-operator.dev/v1alpha1",
+        "kind": "SchemaMigration",
+        "metadata": {"name": name},
+        "spec": {"database": {"name": "shop"}, **spec},
+    }
+
+
+def database(name: str = "shop", connection: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """Give a TargetDatabase as plain data."""
+    return {
+        "apiVersion": "schema-operator.dev/v1alpha1",
+        "kind": "TargetDatabase",
+        "metadata": {"name": name},
+        "spec": {"connection": connection or {"uriSecret": {"name": "shop", "key": "uri"}}, **spec},
+    }
+
+
+def connect(port: int, name: str) -> psycopg.Connection[tuple[Any, ...]]:
+    """Connect to a database of the server through the forwarded port."""
+    uri = f"postgresql://{SERVER.user}:{SERVER.password}@127.0.0.1:{port}/{name}"
+    return psycopg.connect(uri, connect_timeout=10, autocommit=True)
+
+
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster) -> Cluster:
+    """Install the operator with its chart."""
+    release.install(cluster)
+    return cluster
+
+
+@pytest.fixture(scope="session")
+def server_port(cluster: Cluster) -> Iterator[int]:
+    """Start PostgreSQL in the cluster; give the local port that leads to it."""
+    cluster.kubectl("apply", "-f", "-", input="{apiVersion: v1, kind: Namespace, metadata: {name: postgres}}")
+    pod.start(cluster, SERVER)
+    with cluster.port_forward("svc/postgres", 5432, "-n", "postgres") as port:
+        yield port
+
+
+@pytest.fixture
+def shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
+    """Give a namespace with a TargetDatabase and an empty database of its own."""
+    name = f"shop-{uuid.uuid4().hex[:8]}"
+    with connect(server_port, "postgres") as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    operator.kubectl("create", "namespace", name)
+    found = Shop(operator, name, name, server_port)
+    found.secret(uri=found.uri())
+    found.apply(database())
+    yield found
+    operator.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,98 @@
+"""The command line: what it imports, what it makes of options."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from schema_operator import __version__
+from schema_operator.api import request as requests
+from schema_operator.api.request import RunRequest
+from schema_operator.cli import run
+from schema_operator.cli.main import _parser, execute
+from schema_operator.errors import Reason, Refused
+from schema_operator.runner.report import LogFormat
+
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
+
+
+def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tomllib.loads(PROJECT.read_text())["project"]["version"] == __version__
+    with pytest.raises(SystemExit):
+        execute(["--version"])
+    assert capsys.readouterr().out == f"schema-operator {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("schema_operator.cli.main", ("psycopg", "msgspec", "pydantic", "kopf", "kubernetes", "yaml")),
+        ("schema_operator.cli.run", ("pydantic", "kopf", "kubernetes", "yaml", "click", "rich", "aiohttp")),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(module: str, absent: tuple[str, ...]) -> None:
+    program = f"import {module}, sys; print([name for name in {absent!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_options_make_a_request() -> None:
+    options = _parser().parse_args(
+        ["run", "--scripts", "f", "--version", "1.2", "--as", "shop/a", "--description", "d"]
+    )
+    request = run.request_of(options)
+    assert request.resource is not None
+    assert (request.resource.owner, request.version, request.description) == ("shop/a", "1.2", "d")
+    assert request.run.startswith("laptop-")
+    assert request.run != run.request_of(options).run
+
+
+@pytest.mark.parametrize("owner", ["shop", "/a", "shop/", "a/b/c"])
+def test_an_owner_is_a_namespace_and_a_name(owner: str) -> None:
+    options = _parser().parse_args(["run", "--scripts", "f", "--as", owner])
+    with pytest.raises(Refused) as refused:
+        run.request_of(options)
+    assert refused.value.reason is Reason.INVALID_REQUEST
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_request_is_read_and_options_win(tmp_path: Path, *, packed: bool) -> None:
+    request = RunRequest(run="r", actor="a", version="1")
+    path = tmp_path / "request"
+    path.write_bytes(requests.pack(request).encode() if packed else requests.encode(request))
+    assert run.request_of(_parser().parse_args(["run", "--request", str(path)])) == request
+    changed = run.request_of(_parser().parse_args(["run", "--request", str(path), "--version", "2"]))
+    assert (changed.version, changed.run) == ("2", "r")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"run": 1}', b"%%%", b"H4sI", b'{"run":"r","actor":"a","wat":1}'])
+def test_a_request_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "request"
+    path.write_bytes(content)
+    with pytest.raises(Refused) as refused:
+        run.request_of(_parser().parse_args(["run", "--request", str(path)]))
+    assert refused.value.reason is Reason.INVALID_REQUEST
+
+
+def test_the_address_comes_from_the_option_then_the_environment() -> None:
+    options = _parser().parse_args(["run", "--scripts", "f", "--uri", "postgresql://one/x"])
+    address = run.address_of(options, {run.URI_VARIABLE: "postgresql://two/x"})
+    assert address is not None
+    assert address.host == "one"
+    bare = _parser().parse_args(["run", "--scripts", "f"])
+    address = run.address_of(bare, {run.URI_VARIABLE: "postgresql://two/x"})
+    assert address is not None
+    assert address.host == "two"
+    with pytest.raises(Refused) as refused:
+        run.address_of(bare, {})
+    assert refused.value.reason is Reason.INVALID_CONNECTION
+
+
+def test_machines_get_json() -> None:
+    assert run.log_format(_parser().parse_args(["run", "--scripts", "f"])) is LogFormat.TEXT
+    assert run.log_format(_parser().parse_args(["run", "--request", "f"])) is LogFormat.JSON
+    assert run.log_format(_parser().parse_args(["run", "--request", "f", "--log-format", "text"])) is LogFormat.TEXT

@@ -1,0 +1,106 @@
+"""How a run ended, as a report."""
+
+from __future__ import annotations
+
+import pytest
+
+from schema_operator.api.report import Action, Outcome, VerificationReport, VerificationResult
+from schema_operator.api.version import Version
+from schema_operator.errors import (
+    Failed,
+    Location,
+    LockHeld,
+    OutcomeUnknown,
+    PartlyApplied,
+    Reason,
+    Refused,
+    Retryable,
+    SchemaOperatorError,
+    Stopped,
+    VerificationFailed,
+)
+from schema_operator.history.records import AppliedVersion, History
+from schema_operator.runner.outcome import Findings, internal_error, outcome_of, report_of
+from schema_operator.runner.report import text_of
+
+KINDS: dict[type[SchemaOperatorError], int] = {
+    Refused: 20,
+    Retryable: 10,
+    Failed: 21,
+    VerificationFailed: 22,
+    PartlyApplied: 30,
+    OutcomeUnknown: 31,
+    LockHeld: 40,
+    Stopped: 143,
+}
+
+
+def _applied(version: str, owner: str = "shop/shop") -> AppliedVersion:
+    return AppliedVersion(Version.parse(version), owner, "c", reversible=True)
+
+
+def test_every_kind_of_error_has_its_exit_code() -> None:
+    assert set(SchemaOperatorError.__subclasses__()) == set(KINDS)
+    assert {kind: int(outcome_of(kind(Reason.INTERNAL_ERROR, "x"))) for kind in KINDS} == KINDS
+    assert outcome_of(None) is Outcome.DONE
+    assert outcome_of(internal_error("KeyError")) is Outcome.FAILED
+
+
+def test_nothing_is_known_before_the_history_was_read() -> None:
+    report = report_of("r", Findings(), Retryable(Reason.UNREACHABLE, "no answer"), 0.5)
+    assert (report.version, report.version_before, report.action, report.place) == (None, "0", Action.NONE, None)
+    assert (report.reason, report.message) == ("Unreachable", "no answer")
+
+
+def test_versions_are_the_owners() -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("9", "shop/other"))))
+    done = findings.with_applied(_applied("2")).with_applied(_applied("1.5"))
+    report = report_of("r", done, None, 1.0)
+    assert (report.version_before, report.version, report.versions) == ("1", "2", ("2", "1.5"))
+    assert (report.action, report.message) == (Action.APPLY, "Applied 2, 1.5. The schema is at version 2.")
+
+
+def test_a_rollback_names_a_run_that_did_both() -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("3"))))
+    done = findings.with_rolled_back(_applied("3")).with_applied(_applied("2"))
+    report = report_of("r", done, None, 1.0)
+    assert (report.action, report.version, report.versions) == (Action.ROLLBACK, "2", ("3", "2"))
+
+
+def test_all_rolled_back_is_version_0() -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"),))).with_rolled_back(_applied("1"))
+    assert report_of("r", findings, None, 1.0).version == "0"
+
+
+def test_the_last_ten_versions_are_listed_and_all_are_counted() -> None:
+    findings = Findings(owner="shop/shop").with_history(History())
+    for number in range(1, 13):
+        findings = findings.with_applied(_applied(str(number)))
+    report = report_of("r", findings, None, 1.0)
+    assert (report.versions[0], len(report.versions), report.versions_count) == ("3", 10, 12)
+    assert "12 versions from 1 to 12" in report.message
+
+
+def test_a_failure_after_earlier_versions_says_what_stays() -> None:
+    findings = Findings(owner="shop/shop").with_history(History()).with_applied(_applied("1"))
+    error = Failed(Reason.SYNTAX_ERROR, "wrong", Location(version="2", statement=1, statements=2, line=3))
+    report = report_of("r", findings, error, 1.0)
+    assert (report.outcome, report.version) == (Outcome.FAILED, "1")
+    assert report.place is not None
+    assert (report.place.version, report.place.line) == ("2", 3)
+    lines = text_of(report)
+    assert lines[0].startswith("SyntaxError: version 2")
+    assert "applied 1" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (VerificationResult.PASSED, "verification rows: passed"),
+        (VerificationResult.FAILED, "verification rows: failed, expected 1, found 2"),
+    ],
+)
+def test_verifications_as_text(result: VerificationResult, text: str) -> None:
+    one = VerificationReport(name="rows", result=result, expected="1", found="2")
+    report = report_of("r", Findings().with_verification((one,)), None, 0.1)
+    assert text_of(report)[-1] == text

@@ -1,0 +1,46 @@
+"""What is written while a run works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schema_operator.api.report import LogLine, Outcome, Progress, RunReport, decode
+from schema_operator.runner.report import LogFormat, Reporter, Step, _Pace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_lines_are_let_through_ten_a_second_and_when_something_new_begins() -> None:
+    pace = _Pace()
+    same = Progress(step="Applying", message="m", version="1")
+    assert [pace.allows(same, now) for now in (10.0, 10.05, 10.09, 10.11, 10.2, 10.22)] == [
+        *(True, False, False, True, False, True),
+    ]
+    assert pace.allows(Progress(step="Applying", message="m", version="2"), 10.221)
+    assert pace.allows(Progress(step="Verifying", message="m", version="2"), 10.222)
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "termination"
+    reporter = Reporter(LogFormat.JSON, path)
+    report = RunReport(run="r", outcome=Outcome.DONE, message="m")
+    reporter.progress(Step.APPLYING, "applying 1", version="1", statement=1, statements=2)
+    reporter.finish(report)
+    progress, last = (msgspec.json.decode(line, type=LogLine) for line in capsys.readouterr().out.splitlines())
+    assert progress.progress == Progress(step="Applying", message="applying 1", version="1", statement=1, statements=2)
+    assert last.report == report
+    assert decode(path.read_bytes()) == report
+
+
+def test_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(LogFormat.TEXT)
+    reporter.progress(Step.APPLYING, "applying 1", version="1", statement=1, statements=2)
+    reporter.finish(RunReport(run="r", outcome=Outcome.REFUSED, reason="EmptySource", message="no script"))
+    written = capsys.readouterr()
+    assert written.out == "applying 1: statement 1 of 2\n"
+    assert written.err == "EmptySource: no script\n"

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import pytest
+
+from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.check import check, problems
+from schema_operator.scripts.reading import Entry, from_entries
+from schema_operator.scripts.script import ScriptSet
+
+GOOD = "CREATE TABLE t (a int);"
+
+
+def up_script(text: str) -> ScriptSet:
+    return from_entries([Entry("shop", "1.2_a.up.sql", text.encode())])
+
+
+def at(line: int, column: int, statement: int | None = None, statements: int | None = None) -> Location:
+    return Location(
+        version="1.2",
+        file="shop/1.2_a.up.sql",
+        statement=statement,
+        statements=statements,
+        line=line,
+        column=column,
+    )
+
+
+WHOLE = Location(version="1.2", file="shop/1.2_a.up.sql")
+PROBLEMS = {
+    "empty": ("", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1;"),
+    "only comments": ("-- later\n/* ; */ ;;\n", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1;"),
+    "only what pg_dump writes around": ("\\restrict a1\n\\unrestrict a1\n", Reason.EMPTY_MIGRATION, WHOLE, "SELECT 1"),
+    "a commit": ("SELECT 1;\n  COMMIT;", Reason.TRANSACTION_CONTROL, at(2, 3, 2, 2), "COMMIT is not possible"),
+    "a whole block": ("BEGIN; SELECT 1; END;", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 3), "remove it"),
+    "a rollback": (f"{GOOD}ROLLBACK", Reason.TRANSACTION_CONTROL, at(1, 24, 2, 2), "ROLLBACK"),
+    "two-phase": ("PREPARE TRANSACTION 'a'", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 1), "PREPARE TRANSACTION"),
+    "an index concurrently": (
+        "-- index\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1;",
+        Reason.NEEDS_NO_TRANSACTION,
+        at(2, 1, 1, 2),
+        "leave out CONCURRENTLY",
+    ),
+    "a vacuum": ("VACUUM t;", Reason.NEEDS_NO_TRANSACTION, at(1, 1, 1, 1), "remove it from the script"),
+    "a meta command": (
+        "SELECT 1;\n\\i other.sql\n",
+        Reason.META_COMMAND_NOT_SUPPORTED,
+        at(2, 1),
+        "\\i is a command of psql",
+    ),
+    "a meta command without a statement": ("\\echo a\n", Reason.META_COMMAND_NOT_SUPPORTED, at(1, 1), "\\echo"),
+    "a meta command in a statement": ("SELECT 1 \\gset\n", Reason.META_COMMAND_NOT_SUPPORTED, at(1, 10), "\\gset"),
+    "a sign as meta command": ("SELECT 1\\; SELECT 2;", Reason.META_COMMAND_NOT_SUPPORTED, at(1, 9), "\\;"),
+    "restrict inside a statement": (
+        "DELETE FROM t\n\\restrict a1\nWHERE a = 1;",
+        Reason.META_COMMAND_NOT_SUPPORTED,
+        at(2, 1),
+        "\\restrict",
+    ),
+    "restrict with more on its line": (
+        "\\restrict a1 \\\\ DROP TABLE t;\nSELECT 1;",
+        Reason.META_COMMAND_NOT_SUPPORTED,
+        at(1, 1),
+        "\\restrict",
+    ),
+    "rows for COPY": (
+        "SELECT 1;\nCOPY t FROM STDIN;\n1;COMMIT;\n\\.\n",
+        Reason.COPY_NOT_SUPPORTED,
+        at(2, 1, 2, 2),
+        "write the rows as INSERT",
+    ),
+    "rows from COPY": ("COPY t TO STDOUT", Reason.COPY_NOT_SUPPORTED, at(1, 1, 1, 1), "remove it"),
+    "a program": ("COPY t FROM PROGRAM 'id'", Reason.FORBIDDEN_STATEMENT, at(1, 1, 1, 1), "PROGRAM"),
+    "a file of the server": ("COPY t FROM '/etc/passwd'", Reason.FORBIDDEN_STATEMENT, at(1, 1, 1, 1), "INSERT"),
+    "other strings": (
+        "SET standard_conforming_strings = off;",
+        Reason.FORBIDDEN_STATEMENT,
+        at(1, 1, 1, 1),
+        "must stay on",
+    ),
+    "a string never closed": ("SELECT 1;\nSELECT 'a", Reason.SYNTAX_ERROR, at(2, 8), "never closed"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason", "location", "words"), PROBLEMS.values(), ids=PROBLEMS)
+def test_the_first_problem_is_raised_with_its_place(text: str, reason: Reason, location: Location, words: str) -> None:
+    with pytest.raises(Refused) as refused:
+        check(up_script(text))
+    assert refused.value.reason is reason
+    assert refused.value.location == location
+    assert words in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "SELECT 1;",
+        "SAVEPOINT a; ROLLBACK TO a; RELEASE a;",
+        "DO $$ BEGIN PERFORM 'CREATE INDEX CONCURRENTLY'; COMMIT; END $$;",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;",
+        "SELECT 'VACUUM', $$COPY t FROM STDIN$$, \"COMMIT\" FROM t -- BEGIN",
+        "REFRESH MATERIALIZED VIEW CONCURRENTLY m;",
+        "\\restrict aB3\n\nSET lock_timeout = 0;\nSET standard_conforming_strings = on;\n\n\\unrestrict aB3\n",
+    ],
+)
+def test_good_scripts_have_no_problem(text: str) -> None:
+    assert problems(up_script(text)) == ()
+    check(up_script(text))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("down", "a rollback would undo nothing"), ("verify", "it would verify nothing")]
+)
+def test_empty_down_and_verify_scripts_are_refused(kind: str, words: str) -> None:
+    [problem] = problems(from_entries([Entry("", "1.up.sql", GOOD.encode()), Entry("", f"1.{kind}.sql", b"-- none")]))
+    assert problem.reason is Reason.EMPTY_MIGRATION
+    assert problem.location == Location(version="1", file=f"1.{kind}.sql")
+    assert words in problem.sentence
+
+
+def test_all_problems_come_by_version_kind_and_line() -> None:
+    scripts = from_entries(
+        [
+            Entry("", "10.up.sql", b"SELECT ("),
+            Entry("", "2.verify.sql", b"VACUUM"),
+            Entry("", "2.down.sql", b"COMMIT;\n\\q\nCOPY t TO STDOUT; \\x\nABORT"),
+            Entry("", "2.up.sql", b"SELECT 1"),
+        ]
+    )
+    assert [(str(problem.location), problem.reason) for problem in problems(scripts)] == [
+        ("version 2, file 2.down.sql, statement 1 of 3, line 1, column 1", Reason.TRANSACTION_CONTROL),
+        ("version 2, file 2.down.sql, line 2, column 1", Reason.META_COMMAND_NOT_SUPPORTED),
+        ("version 2, file 2.down.sql, statement 2 of 3, line 3, column 1", Reason.COPY_NOT_SUPPORTED),
+        ("version 2, file 2.down.sql, line 3, column 19", Reason.META_COMMAND_NOT_SUPPORTED),
+        ("version 2, file 2.down.sql, statement 3 of 3, line 4, column 1", Reason.TRANSACTION_CONTROL),
+        ("version 2, file 2.verify.sql, statement 1 of 1, line 1, column 1", Reason.NEEDS_NO_TRANSACTION),
+        ("version 10, file 10.up.sql, line 1, column 8", Reason.SYNTAX_ERROR),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", [case[0].replace("a1", "canary") for case in PROBLEMS.values()] + ["COPY t FROM 'canary'"]
+)
+def test_no_message_repeats_what_a_script_holds_besides_keywords(text: str) -> None:
+    sentences = "".join(problem.sentence for problem in problems(up_script(text)))
+    assert sentences
+    assert "canary" not in sentences
+    assert "passwd" not in sentences
