@@ -277,6 +277,11 @@ def test_a_link_that_leads_nowhere_is_refused_and_not_left_out(tmp_path: Path) -
     assert (caught.value.reason, caught.value.location) == (Reason.INVALID_REQUEST, Location(file="shop/1_a.up.sql"))
 
 
+def test_a_file_that_is_no_script_is_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").symlink_to("gone")
+    assert from_folders([ScriptFolder(path=str(tmp_path), label="shop")]).ignored == ("shop/notes.txt",)
+
+
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mknod(tmp_path / "1_a.up.sql", stat.S_IFSOCK | 0o600)
     with pytest.raises(Refused) as caught:
