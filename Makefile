@@ -38,7 +38,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/mypy dev tests
+	MYPYPATH=tests $(BIN)/mypy dev tests
 	$(BIN)/lint-imports
 	$(BIN)/schema-operator crd --check
 

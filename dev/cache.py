@@ -24,6 +24,14 @@ def cache() -> Path:
     return folder.resolve()
 
 
+def environment(**settings: str) -> dict[str, str]:
+    """Give this process's environment with some settings changed, and with a HOME even where there is none.
+
+    Without it, Go does not start and kubectl keeps its cache in the current folder.
+    """
+    return {"HOME": str(Path.home()), **os.environ, **settings}
+
+
 def digest(files: Iterable[Path], *words: str) -> str:
     """Give 16 hexadecimal digits that stand for the files' names and contents and the words.
 

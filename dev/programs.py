@@ -5,7 +5,6 @@ Go itself is taken from PATH where it is new enough, and otherwise from a wheel 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.cache import CHECKOUT, cache, digest, locked
+from dev.cache import CHECKOUT, cache, digest, environment, locked
 from dev.progress import say
 
 HELM = "helm.sh/helm/v3/cmd/helm@v3.19.0"
@@ -32,11 +31,11 @@ class Go:
     program: Path
     version: str
 
-    def run(self, *arguments: str | Path, folder: Path = CHECKOUT, **environment: str) -> None:
+    def run(self, *arguments: str | Path, folder: Path = CHECKOUT, **settings: str) -> None:
         """Run a go command in a folder; what it says is shown. Raises CalledProcessError where it fails."""
-        settings = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", **environment}
         command = [str(part) for part in (self.program, *arguments)]
-        subprocess.run(command, check=True, cwd=folder, env=settings, stdin=subprocess.DEVNULL)
+        changed = environment(CGO_ENABLED="0", GOWORK="off", **settings)
+        subprocess.run(command, check=True, cwd=folder, env=changed, stdin=subprocess.DEVNULL)
 
 
 def helm() -> Path:
@@ -117,7 +116,7 @@ def _from_path(name: str) -> Path | None:
 
 def _go(program: Path) -> Go:
     command = [str(program), "env", "GOVERSION"]
-    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=cache()).stdout
+    said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=cache(), env=environment()).stdout
     return Go(program, said.strip())
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from contextlib import contextmanager
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from dev.cache import environment
 from dev.cluster.failure import ClusterFailed
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class WithKubectl:
         raise ClusterFailed(f"'{' '.join(command[1:4])}' did not start in {retries} attempts; kubectl said why")
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "KUBECONFIG": str(self.kubeconfig_path)}
+        return environment(KUBECONFIG=str(self.kubeconfig_path))
 
 
 def _forwarded_port(output: IO[str] | None) -> int | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dev import debian, programs
-from dev.cache import CHECKOUT, locked, replace
+from dev.cache import CHECKOUT, environment, locked, replace
 from dev.cluster import cgroups, network, status
 from dev.cluster.failure import ClusterFailed
 from dev.cluster.kubectl import WithKubectl
@@ -45,7 +45,8 @@ _NO_STATUS = Status(State.STARTING, "node")
 class LocalCluster(WithKubectl):
     """A local cluster with the interface of pytest-kind's `KindCluster`, except `api`, which would need pykube.
 
-    `name` may be any; clusters of different names do not disturb each other. `image` and `kind_path` are there for
+    `name` may be any; clusters of different names do not disturb each other. Pods reach each other and the host, not
+    the internet; no NetworkPolicy is enforced, and no host port is served. `image` and `kind_path` are there for
     the interface's sake and must be absent: there is no node image and no kind.
     """
 
@@ -210,8 +211,8 @@ def _healthy(place: Layout) -> bool:
     if record is None or not record.alive() or last is None or last.state is not State.READY:
         return False
     command = [str(_kubectl()), f"--request-timeout={_ANSWER}s", "get", "--raw", "/readyz"]
-    environment = {**os.environ, "KUBECONFIG": str(place.kubeconfig)}
-    return subprocess.run(command, check=False, capture_output=True, env=environment).returncode == 0
+    settings = environment(KUBECONFIG=str(place.kubeconfig))
+    return subprocess.run(command, check=False, capture_output=True, env=settings).returncode == 0
 
 
 def _kubectl() -> Path:

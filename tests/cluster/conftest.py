@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+
 from support.cluster import cluster
 from support.operator import operator, server_port, shop
 

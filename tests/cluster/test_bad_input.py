@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from support.operator import CANARY, Shop, conditions, database, kubectl_json, message, migration
 
 GOOD = {"version": "1", "name": "good", "up": "CREATE TABLE good ();", "down": "DROP TABLE good;"}
@@ -61,7 +62,12 @@ CONNECTIONS: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("no such key", rekey, "SecretKeyNotFound", ("shop", "uri")),
     ("wrong password", lambda shop: uri_of(shop, password=f"wrong-{CANARY}"), "AuthFailed", ("owner",)),
     ("no such database", lambda shop: uri_of(shop, database="nowhere"), "DatabaseNotFound", ("nowhere",)),
-    ("malformed URI", lambda shop: shop.secret(uri=f"postgresql://a:{CANARY}@h/d?nonsense=1"), "InvalidConnection", ("nonsense",)),
+    (
+        "malformed URI",
+        lambda shop: shop.secret(uri=f"postgresql://a:{CANARY}@h/d?nonsense=1"),
+        "InvalidConnection",
+        ("nonsense",),
+    ),
 ]
 
 

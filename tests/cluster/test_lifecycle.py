@@ -73,7 +73,11 @@ def test_people_see_it_in_columns_and_events(shop: Shop) -> None:
 def test_a_failing_statement_changes_nothing_and_is_named(shop: Shop) -> None:
     shop.migrate(FIRST)
     shop.settled()
-    bad = {"version": "1.1.0", "name": "bad", "up": "CREATE TABLE extra ();\n\nALTER TABLE prodct ADD COLUMN x int;\nSELECT 1;"}
+    bad = {
+        "version": "1.1.0",
+        "name": "bad",
+        "up": "CREATE TABLE extra ();\n\nALTER TABLE prodct ADD COLUMN x int;\nSELECT 1;",
+    }
     shop.migrate(FIRST, bad)
     status = shop.settled()
     assert conditions(status)["Stalled"] == "True ObjectNotFound"
@@ -152,7 +156,11 @@ def test_rollback_with_the_files_gone(shop: Shop) -> None:
 
 
 def test_a_version_without_rollback_sql_stands_in_the_way_and_nothing_is_done(shop: Shop) -> None:
-    shop.migrate(FIRST, {"version": "1.1.0", "up": "CREATE TABLE one_way ();"}, {"version": "1.2.0", "up": "SELECT 1", "down": "SELECT 1"})
+    shop.migrate(
+        FIRST,
+        {"version": "1.1.0", "up": "CREATE TABLE one_way ();"},
+        {"version": "1.2.0", "up": "SELECT 1", "down": "SELECT 1"},
+    )
     shop.settled()
     shop.migrate(FIRST)
     status = shop.settled()

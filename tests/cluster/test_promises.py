@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.resources
-import pathlib
-import re
 import subprocess
 
 import pytest
-from support.operator import SERVER, Shop, conditions, database
-from support.postgres import Server, dump
-from support.procrastinate import numbered_scripts, schema_sql
-
 from dev.cache import CHECKOUT
 from dev.cluster.kubectl import Cluster
 
+from support.operator import SERVER, Shop, conditions, database
+from support.procrastinate import numbered_scripts, schema_of, schema_sql
+
 ACCOUNT = "system:serviceaccount:schema-operator:schema-operator"
+EMPTY = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 GOOD = {"version": "1", "up": "CREATE TABLE t ();", "down": "DROP TABLE t;"}
 
 
@@ -88,21 +85,21 @@ def test_a_requested_run_looks_again(shop: Shop) -> None:
     assert shop.versions() == ["1"]
 
 
-def test_the_migrations_of_a_real_project(shop: Shop, tmp_path: pathlib.Path) -> None:
+def test_the_migrations_of_a_real_project(shop: Shop) -> None:
     """Procrastinate's migrations, in their order, through ConfigMaps; the result is its own schema.sql."""
     scripts = numbered_scripts()
-    assert len(scripts) > 30
-    half = len(scripts) // 2
+    assert len(scripts) >= 38
     names = sorted(scripts)
-    shop.config_map("first", {name: scripts[name] for name in names[:half]})
-    shop.config_map("second", {name: scripts[name] for name in names[half:]})
+    shop.query(EMPTY)
+    shop.config_map("first", {name: scripts[name] for name in names[::2]})
+    shop.config_map("second", {name: scripts[name] for name in names[1::2]})
     shop.migrate(scripts={"configMaps": [{"name": "first"}, {"name": "second"}]})
     status = shop.settled()
     assert conditions(status)["Ready"] == "True Applied"
     assert len(shop.versions()) == len(scripts)
-    assert re.fullmatch(r"[0-9]+", status["version"])
-    assert importlib.resources.files("procrastinate").is_dir()
-    assert shop.dump() == shop.dump_of(schema_sql())
-    assert tmp_path.is_dir()
-    assert Server
-    assert dump
+    assert status["version"] == str(len(scripts))
+    found = schema_of(shop.local_uri())
+    assert "procrastinate_jobs" in found
+    shop.query(EMPTY)
+    shop.query(schema_sql())
+    assert schema_of(shop.local_uri()) == found

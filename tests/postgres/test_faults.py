@@ -9,7 +9,7 @@ import pytest
 
 from schema_operator.api import report as reports
 from schema_operator.api.request import RunRequest, ScriptFolder
-from support.postgres import Database, Product, finish, write
+from support.postgres import FINISH_SECONDS, Database, Product, finish, write
 from support.proxy import Break, Proxy
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgres
 
 SLEEPING = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+LONGER_THAN_FINISH_WAITS = FINISH_SECONDS * 10
 GUARD = (
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 1 AND objsubid = 2 AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
@@ -71,7 +72,7 @@ def test_killed_in_the_middle_the_next_run_applies_it_once(
 def test_asked_to_stop_in_a_statement(
     product: Product, database: Database, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = product.start("--scripts", write(tmp_path / "a", _slow(60)))
+    process = product.start("--scripts", write(tmp_path / "a", _slow(LONGER_THAN_FINISH_WAITS)))
     database.wait_for(SLEEPING)
     process.send_signal(number)
     ended = finish(process)

@@ -69,7 +69,7 @@ class Shop:
 
     def settled(self, name: str = "shop", patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until a migration is Ready or Stalled at its newest generation; give its status."""
-        return self.until(lambda found: _settled(found), name, patience)
+        return self.until(_settled, name, patience)
 
     def until(self, wanted: Any, name: str = "shop", patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until `wanted` holds of a migration; give its status."""
@@ -131,6 +131,10 @@ class Shop:
         shown.append(self.cluster.kubectl("-n", "schema-operator", "logs", "deployment/schema-operator"))
         assert all(shown)
         assert all(text not in part for part in shown)
+
+    def local_uri(self) -> str:
+        """Give the URI of the database as this machine reaches it."""
+        return self.uri(host=f"127.0.0.1:{self.port}")
 
     def uri(self, **parts: str) -> str:
         """Give the URI of the database as the runner reaches it, with parts replaced."""

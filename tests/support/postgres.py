@@ -30,6 +30,7 @@ CANARY = "c4n4ry/P@ss:w?rd#%"
 """A password no output may contain; full of what must be encoded in a URI."""
 CANARY_ENCODED = "c4n4ry%2FP%40ss%3Aw%3Frd%23%25"
 WAIT_SECONDS = 30.0
+FINISH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,11 @@ class Product:
 
 
 def finish(process: subprocess.Popen[str]) -> Ended:
-    stdout, stderr = process.communicate(timeout=120)
+    """Wait for the end of a run; one that hangs is killed and fails its test."""
+    try:
+        stdout, stderr = process.communicate(timeout=FINISH_SECONDS)
+    finally:
+        process.kill()
     return Ended(process.returncode, stdout, stderr)
 
 
