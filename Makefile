@@ -38,7 +38,7 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	MYPYPATH=tests $(BIN)/mypy dev tests
+	MYPYPATH=tests $(BIN)/mypy dev tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/schema-operator crd --check
 

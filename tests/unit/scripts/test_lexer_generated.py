@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.scripts.labelled import Part, data, meta, spans, spans_of, sql, written
 
 from schema_operator.errors import Refused
 from schema_operator.scripts.lexer import Piece, PieceKind, lex, tokens, words
+from unit.scripts.labelled import Part, data, meta, spans, spans_of, sql, written
 
 MISLEADING = st.text(st.sampled_from("ab;'\"$\\()/*-\n\r\t é\u00a0😀,.:1EeBeginAtomic"), max_size=12)
 LINES = MISLEADING.map(lambda text: text.replace("\n", ";").replace("\r", "'"))
