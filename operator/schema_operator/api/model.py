@@ -58,6 +58,10 @@ Duration = Annotated[str, StringConstraints(max_length=20, pattern=r"^([0-9]+(ms
 """Duration in Go's form: `30s`, `5m`, `1h30m`."""
 
 
+CONDITION_MESSAGE_LIMIT = 32_768
+"""Characters of a condition's message (apimachinery, metav1.Condition)."""
+
+
 class SecretKeySelector(ApiModel):
     """One key of a Secret in the resource's own namespace."""
 
@@ -80,13 +84,15 @@ class Condition(ApiModel):
     """When the status last changed."""
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
     """The reason for machines, in CamelCase."""
-    message: Annotated[str, StringConstraints(max_length=32768)]
+    message: Annotated[str, StringConstraints(max_length=CONDITION_MESSAGE_LIMIT)]
     """The reason for people: a sentence that says what to do next."""
 
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_YEAR = 366 * 24 * 3600.0
 
 
 def seconds(duration: str) -> float:
-    """Give the seconds of a `Duration`, for example 5400.0 for `1h30m`."""
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
+    """Give the seconds of a `Duration`, for example 5400.0 for `1h30m`; a year at most, which every clock can add."""
+    found = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
+    return min(found, _YEAR)

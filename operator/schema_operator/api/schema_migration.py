@@ -48,7 +48,7 @@ class InlineScript(ApiModel):
     version: VersionText
     """The version this script leads to, for example `1.4.0`, `12` or `20260101120000`."""
     name: Annotated[str, StringConstraints(max_length=200)] | None = None
-    """A few words on what the script does; stored as its name in schema_versions."""
+    """A few words on what the script does. schema_versions has `VERSION_NAME` as the name of the script."""
     up: Annotated[str, StringConstraints(min_length=1, max_length=INLINE_LIMIT)]
     """SQL that leads from the version before to this one. It runs in one transaction with its history row."""
     down: ScriptText | None = None

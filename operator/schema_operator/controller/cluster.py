@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
 
+import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.exceptions import ApiException
@@ -19,9 +20,13 @@ from schema_operator.api.model import API_VERSION, GROUP
 
 FIELD_MANAGER = "schema-operator"
 REQUEST_SECONDS = 30.0
+CONNECTIONS = 8
+"""Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
 _OK = range(200, 300)
-_NOT_FOUND = 404
-_CONFLICT = 409
+NOT_FOUND = 404
+CONFLICT = 409
+_ANYTHING = "application/json, */*"
+_METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
 
 
@@ -45,6 +50,7 @@ class Cluster:
     async def connect(cls) -> Self:
         """Connect as the pod's service account, or as the current kubeconfig says."""
         settings = Configuration()
+        settings.connection_pool_maxsize = CONNECTIONS
         await config.load_config(client_configuration=settings)
         return cls(ApiClient(configuration=settings))
 
@@ -68,6 +74,11 @@ class Cluster:
         """Read a ConfigMap; None where there is none."""
         return await self._read(f"/api/v1/namespaces/{namespace}/configmaps/{quote(name)}")
 
+    async def config_map_version(self, namespace: str, name: str) -> str | None:
+        """Give the resource version of a ConfigMap without its data; None where there is none."""
+        found = await self._read(f"/api/v1/namespaces/{namespace}/configmaps/{quote(name)}", _METADATA_ONLY)
+        return None if found is None else str(found["metadata"]["resourceVersion"])
+
     async def jobs(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """List Jobs by label."""
         return await self._list(f"/apis/batch/v1/namespaces/{namespace}/jobs", selector)
@@ -86,20 +97,20 @@ class Cluster:
         try:
             await self._call("DELETE", f"/apis/batch/v1/namespaces/{namespace}/jobs/{quote(name)}", body=body)
         except ApiError as error:
-            if error.status != _NOT_FOUND:
+            if error.status != NOT_FOUND:
                 raise
 
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
         return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)
 
-    async def apply_migration_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-        """Write the whole status of a SchemaMigration."""
-        await self._apply_status("SchemaMigration", "schemamigrations", namespace, name, status)
+    async def apply_migration_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
+        """Write the whole status of a SchemaMigration; see `_apply_status`."""
+        await self._apply_status("SchemaMigration", "schemamigrations", meta, status)
 
-    async def apply_target_status(self, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-        """Write the whole status of a TargetDatabase."""
-        await self._apply_status("TargetDatabase", "targetdatabases", namespace, name, status)
+    async def apply_target_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
+        """Write the whole status of a TargetDatabase; see `_apply_status`."""
+        await self._apply_status("TargetDatabase", "targetdatabases", meta, status)
 
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> str:
         """Read the end of a container's log."""
@@ -108,27 +119,28 @@ class Cluster:
             errors="replace"
         )
 
-    async def _apply_status(self, kind: str, plural: str, namespace: str, name: str, status: Mapping[str, Any]) -> None:
-        body = {
-            "apiVersion": f"{GROUP}/{API_VERSION}",
-            "kind": kind,
-            "metadata": {"name": name, "namespace": namespace},
-            "status": status,
-        }
+    async def _apply_status(self, kind: str, plural: str, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
+        """Write a status that was decided upon the object at `resourceVersion`.
+
+        `meta` has namespace, name and resourceVersion. Raises `ApiError` with 409 where the object has changed since,
+        or is another of the same name (a uid alone is not compared when a subresource is applied), and 404 where it is
+        gone.
+        """
+        body = {"apiVersion": f"{GROUP}/{API_VERSION}", "kind": kind, "metadata": dict(meta), "status": status}
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
         await self._call(
             "PATCH",
-            f"{_OURS}/namespaces/{namespace}/{plural}/{quote(name)}/status",
+            f"{_OURS}/namespaces/{meta['namespace']}/{plural}/{quote(meta['name'])}/status",
             query,
             body,
             content_type="application/apply-patch+yaml",
         )
 
-    async def _read(self, path: str) -> dict[str, Any] | None:
+    async def _read(self, path: str, accept: str = _ANYTHING) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(await self._call("GET", path)))
+            return dict(json.loads(await self._call("GET", path, accept=accept)))
         except ApiError as error:
-            if error.status == _NOT_FOUND:
+            if error.status == NOT_FOUND:
                 return None
             raise
 
@@ -140,7 +152,7 @@ class Cluster:
         try:
             await self._call("POST", path, [("fieldManager", FIELD_MANAGER)], manifest)
         except ApiError as error:
-            if error.status == _CONFLICT and error.reason == "AlreadyExists":
+            if error.status == CONFLICT and error.reason == "AlreadyExists":
                 return False
             raise
         return True
@@ -152,8 +164,9 @@ class Cluster:
         query: list[tuple[str, str]] | None = None,
         body: Mapping[str, Any] | None = None,
         content_type: str = "application/json",
+        accept: str = _ANYTHING,
     ) -> bytes:
-        headers = {"Accept": "application/json, */*", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         request = await self._client.param_serialize(
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
         )
@@ -164,7 +177,7 @@ class Cluster:
             raise _api_error(
                 error.status or 0, (error.body or "").encode() if isinstance(error.body, str) else error.body or b""
             ) from None
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, aiohttp.ClientError) as error:
             raise ApiError(0, "Unreachable", type(error).__name__) from error
         if response.status not in _OK:
             raise _api_error(response.status, data)

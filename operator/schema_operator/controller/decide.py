@@ -17,11 +17,11 @@ Unknown                 ask again until the history can be read; neither applied
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from schema_operator.api.model import Condition, seconds
-from schema_operator.api.report import Action, Progress, RunReport, VerificationResult
+from schema_operator.api.model import CONDITION_MESSAGE_LIMIT, Condition, seconds
+from schema_operator.api.report import Action, Outcome, Progress, RunReport, VerificationResult
 from schema_operator.api.schema_migration import (
     ConditionType,
     ProgressStatus,
@@ -50,7 +50,7 @@ SECRET_RECHECK_SECONDS = 30.0
 LOCK_HELD_SECONDS = 2.0
 STOPPED_SECONDS = 1.0
 UNKNOWN_SECONDS = 5.0
-UNKNOWN_LIMIT_SECONDS = 60.0
+UNCOUNTED_LIMIT_SECONDS = 60.0
 
 RECHECKED = {
     Reason.SECRET_NOT_FOUND: SECRET_RECHECK_SECONDS,
@@ -133,11 +133,10 @@ def decide(seen: Observation) -> Decision:
     """Decide the next step for one migration."""
     if seen.migration.deleting:
         return Decision()
-    run = _unrecorded(seen)
-    if run is not None and run.ended is None:
-        return _in_flight(seen, run)
-    if run is not None and run.ended is not None:
-        return _recorded(seen, run, run.ended)
+    waiting = _unrecorded(seen)
+    if waiting:
+        run = waiting[0]
+        return _in_flight(seen, run) if run.ended is None else _recorded(seen, run, run.ended)
     lost = seen.migration.status.current_run
     if lost is not None and all(lost.name != item.name for item in seen.runs):
         return _lost(seen, lost)
@@ -156,15 +155,22 @@ def work_of(seen: Observation) -> str | None:
     )
 
 
-def _unrecorded(seen: Observation) -> Run | None:
-    """Find the oldest run whose end is not in the status yet."""
-    recorded = seen.migration.status.runs or []
+def _unrecorded(seen: Observation) -> tuple[Run, ...]:
+    """Give the runs whose end is not in the status yet, oldest first.
+
+    Those older than the last recorded one have been recorded and forgotten, except where the status names one as the
+    run in flight or it still works: times of the API server and of the controller cannot be compared.
+    """
+    status = seen.migration.status
+    recorded = status.runs or []
     known = {item.name for item in recorded}
     last_started = recorded[0].started_at or "" if recorded else ""
-    for run in seen.runs:
-        if run.name not in known and run.created >= last_started:
-            return run
-    return None
+    current = status.current_run.name if status.current_run else None
+    return tuple(
+        run
+        for run in seen.runs
+        if run.name not in known and (run.ended is None or run.name == current or run.created >= last_started)
+    )
 
 
 # A run in flight
@@ -173,8 +179,13 @@ def _unrecorded(seen: Observation) -> Run | None:
 def _in_flight(seen: Observation, run: Run) -> Decision:
     current = work_of(seen)
     if run.work != current and not run.started:
-        # Nothing has been done yet, and what it would do is no longer asked for.
-        return Decision(delete=(run.name,), requeue=0.2)
+        # Nothing has been done yet, and what it would do is no longer asked for. It is taken out of the status too, or
+        # its Job would be missed.
+        dropped = Verdict("False", "Progressing", f"run {run.name} had not begun; a newer one takes its place")
+        without = seen.migration.status.model_copy(update={"current_run": None, "progress": None, "retry_at": None})
+        return Decision(
+            status=_with(seen, without, State.PENDING, _reconciling(dropped)), delete=(run.name,), requeue=0.2
+        )
     status = seen.migration.status
     base = status.model_copy(
         update={
@@ -189,7 +200,7 @@ def _in_flight(seen: Observation, run: Run) -> Decision:
     verdict = _working(seen, run, current)
     return Decision(
         status=_with(seen, base, _state_of(seen.progress), _reconciling(verdict)),
-        events=_trouble_event(run),
+        events=_trouble_event(seen, run),
         requeue=requeue,
     )
 
@@ -201,8 +212,8 @@ def _working(seen: Observation, run: Run, current: str | None) -> Verdict:
         return Verdict(
             "False",
             "WaitingForRun",
-            f"run {run.name} of generation {run.generation} is still at work; "
-            f"generation {seen.migration.generation} follows",
+            f"run {run.name} of generation {run.generation} is still at work; what has changed since follows "
+            f"(generation {seen.migration.generation})",
         )
     message = seen.progress.message if seen.progress else f"run {run.name} is starting"
     return Verdict("False", "Progressing", message)
@@ -212,8 +223,8 @@ def _state_of(progress: Progress | None) -> State:
     return _STATES.get(progress.step, State.PLANNING) if progress else State.PENDING
 
 
-def _trouble_event(run: Run) -> tuple[Event, ...]:
-    if run.trouble is None:
+def _trouble_event(seen: Observation, run: Run) -> tuple[Event, ...]:
+    if run.trouble is None or _said(seen, ConditionType.RECONCILING, run.trouble.reason):
         return ()
     return (Event(type="Warning", reason=run.trouble.reason, message=run.trouble.message, run=run.name),)
 
@@ -224,7 +235,7 @@ def _progress_status(progress: Progress) -> ProgressStatus:
         version=progress.version,
         statement=progress.statement,
         statements=progress.statements,
-        percent=progress.percent,
+        percent=None if progress.percent is None else min(max(progress.percent, 0), 100),
         message=progress.message,
     )
 
@@ -266,25 +277,43 @@ def _recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
     }
     if report is not None and report.version is not None:
         update["version"] = report.version
-    if report is not None and report.verification:
-        update["verification"] = [
+    if report is not None:
+        update["verification"] = _verification_after(status, report)
+    base = status.model_copy(update=update)
+    others = {item.name for item in _unrecorded(seen)} - {run.name}
+    settled = _waiting(seen, base) if others else _settle(seen, base)
+    kept = {item.name for item in (base.runs or [])[:JOBS_KEPT]}
+    return Decision(
+        status=settled.status,
+        target_report=(ended, run.name) if run.work == work_of(seen) else None,
+        start=settled.start,
+        delete=tuple(item.name for item in seen.runs if item.name not in kept | others),
+        events=(_end_event(entry, ended), *settled.events),
+        requeue=settled.requeue,
+    )
+
+
+def _waiting(seen: Observation, base: SchemaMigrationStatus) -> Decision:
+    """Start nothing, because another run has not been looked at yet."""
+    verdict = Verdict("False", "Progressing", "another run of this resource is looked at")
+    return Decision(status=_with(seen, base, State.PENDING, _reconciling(verdict)), requeue=0.0)
+
+
+def _verification_after(status: SchemaMigrationStatus, report: RunReport) -> list[VerificationStatus] | None:
+    """Give the results that follow; a run that ends well without any leaves only what versions have passed."""
+    if report.verification:
+        return [
             VerificationStatus(
                 name=item.name, result=item.result, version=item.version, expected=item.expected, found=item.found
             )
             for item in report.verification
         ]
-    base = status.model_copy(update=update)
-    settled = _settle(seen, base)
-    kept = {item.name for item in (base.runs or [])[:JOBS_KEPT]}
-    unrecorded = {item.name for item in seen.runs if item.created > run.created or item.ended is None} - {run.name}
-    return Decision(
-        status=settled.status,
-        target_report=(ended, run.name),
-        start=settled.start,
-        delete=tuple(item.name for item in seen.runs if item.name not in kept | unrecorded),
-        events=(_end_event(entry, ended), *settled.events),
-        requeue=0.0 if unrecorded else settled.requeue,
-    )
+    if report.outcome is not Outcome.DONE:
+        return status.verification
+    if report.action is not Action.NONE:
+        return None
+    passed = (VerificationResult.PASSED,)
+    return [item for item in status.verification or () if item.version and item.result in passed] or None
 
 
 def _with_run(runs: list[RunStatus], entry: RunStatus, *, recheck: bool) -> list[RunStatus]:
@@ -342,7 +371,7 @@ def _end_event(entry: RunStatus, ended: Ended) -> Event:
 def _settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     """Decide by the last recorded run."""
     name = seen.migration.spec.database.name
-    if seen.target is None:
+    if seen.target is None and not _invalid(seen):
         message = (
             f"the TargetDatabase {name} does not exist in namespace {seen.migration.namespace}; "
             "create it or correct spec.database.name"
@@ -354,9 +383,13 @@ def _settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
         return _stalled(seen, base, seen.problem.reason, str(seen.problem), requeue=requeue, validated=False)
     work = work_of(seen)
     last = base.runs[0] if base.runs else None
-    if work is None or last is None or last.work != work or last.outcome is None:
-        return _start(seen, base, number=1, failures=0)
+    if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
+        return _start(seen, base, failures=0)
     return _after(seen, base, seen.target, last, last.outcome)
+
+
+def _invalid(seen: Observation) -> bool:
+    return seen.problem is not None and seen.problem.reason is Reason.INVALID_SPEC
 
 
 def _after(
@@ -366,24 +399,26 @@ def _after(
     match outcome:
         case RunOutcome.DONE:
             return _ready(seen, base, last)
+        case RunOutcome.REFUSED if last.reason == Reason.SOURCE_CHANGED:
+            # The node has not seen the newest ConfigMap yet, or it was changed to and fro.
+            return _again(seen, base, last, _uncounted_wait(outcome, last.number))
         case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
             return _stalled_by_run(seen, base, last, retries)
         case RunOutcome.RETRYABLE | RunOutcome.KILLED:
             if last.failures > retries.limit:
                 return _exhausted(seen, base, last, retries)
-            wait = _backoff(last.failures, retries) if last.failures else STOPPED_SECONDS
+            wait = _backoff(last.failures, retries) if last.failures else _uncounted_wait(outcome, last.number)
             return _again(seen, base, last, wait)
         case RunOutcome.LOCK_HELD | RunOutcome.STOPPED | RunOutcome.UNKNOWN:
             return _again(seen, base, last, _uncounted_wait(outcome, last.number))
 
 
-def _start(
-    seen: Observation, base: SchemaMigrationStatus, *, number: int, failures: int, recheck: bool = False
-) -> Decision:
+def _start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, recheck: bool = False) -> Decision:
     work = work_of(seen)
     if work is None or seen.scripts_digest is None:
         return Decision()
     migration = seen.migration
+    number = _next_number(seen, base, work)
     start = Start(
         name=names.job_name(migration.name, migration.uid, work, number),
         work=work,
@@ -409,20 +444,55 @@ def _start(
     return Decision(status=_with(seen, following, State.PENDING, _reconciling(verdict)), start=start)
 
 
-def not_started(seen: Observation, reason: str, message: str, *, again: float | None) -> Decision:
-    """Say that a run could not be started: tried again after `again` seconds, or Stalled where that is None."""
-    base = seen.migration.status.model_copy(update={"current_run": None, "progress": None})
+def _next_number(seen: Observation, base: SchemaMigrationStatus, work: str) -> int:
+    """Give the number of the next run.
+
+    Not simply from 1 where the last run was at other work: a ConfigMap that is changed and changed back, or an
+    annotation that is taken away again, gives the same work once more, and a Job's name must not be used twice.
+    """
+    numbers = [item.number for item in (*seen.runs, *(base.runs or ())) if item.work == work]
+    return max(numbers, default=0) + 1
+
+
+def not_started(
+    seen: Observation, reason: str, message: str, *, again: float | None, instead_of: Decision | None = None
+) -> Decision:
+    """Say that a run could not be started: tried again after `again` seconds, or Stalled where that is None.
+
+    What `instead_of` has recorded of the run before stays recorded.
+    """
+    recorded = instead_of or Decision()
+    base = (recorded.status or seen.migration.status).model_copy(update={"current_run": None, "progress": None})
     if again is None:
-        return _stalled(seen, base, reason, message, requeue=None, validated=False)
-    verdicts = _reconciling(Verdict("False", reason, message))
-    return Decision(status=_with(seen, base, State.PENDING, verdicts), requeue=again)
+        said = _stalled(seen, base, reason, message, requeue=None, validated=False)
+    else:
+        verdicts = _reconciling(Verdict("False", reason, message))
+        said = Decision(status=_with(seen, base, State.PENDING, verdicts), requeue=again)
+    return replace(said, target_report=recorded.target_report, events=(*recorded.events, *said.events))
+
+
+def unreadable(status: SchemaMigrationStatus, generation: int, now: datetime, message: str) -> SchemaMigrationStatus:
+    """Give the status of a resource whose spec the API server accepts and we do not: its CRD is of another release."""
+    verdict = Verdict("False", Reason.INVALID_SPEC, message)
+    unknown = Verdict("Unknown", Reason.INVALID_SPEC, message)
+    verdicts = {
+        ConditionType.STALLED.value: Verdict("True", Reason.INVALID_SPEC, message),
+        ConditionType.VALIDATED.value: verdict,
+        ConditionType.APPLIED.value: unknown,
+        ConditionType.VERIFIED.value: unknown,
+        ConditionType.READY.value: verdict,
+    }
+    conditions = succeeded(status.conditions, verdicts, generation, now)
+    return status.model_copy(
+        update={"observed_generation": generation, "state": State.STALLED, "retry_at": None, "conditions": conditions}
+    )
 
 
 def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait: float) -> Decision:
     """Try once more when the wait is over."""
-    due = _due(last, wait)
+    due = _due(seen, last, wait)
     if seen.now >= due:
-        return _start(seen, base, number=last.number + 1, failures=last.failures)
+        return _start(seen, base, failures=last.failures)
     reason = last.reason or last.outcome or "Retrying"
     verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(due)}")
     following = base.model_copy(update={"retry_at": timestamp(due)})
@@ -467,20 +537,27 @@ def _stalled_or_recheck(
     stalled = _stalled(seen, base, reason, message, requeue=None, validated=validated, last=last)
     if wait is None or stalled.status is None:
         return stalled
-    due = _due(last, wait)
+    due = _due(seen, last, max(wait, SECRET_RECHECK_SECONDS))
     if seen.now >= due:
-        return _start(seen, stalled.status, number=last.number + 1, failures=last.failures, recheck=True)
+        return _start(seen, stalled.status, failures=last.failures, recheck=True)
     return Decision(status=stalled.status, events=stalled.events, requeue=(due - seen.now).total_seconds())
 
 
-def _due(last: RunStatus, wait: float) -> datetime:
-    return _time(last.finished_at or "1970-01-01T00:00:00Z") + timedelta(seconds=wait)
+def _due(seen: Observation, last: RunStatus, wait: float) -> datetime:
+    finished = _time(last.finished_at or "1970-01-01T00:00:00Z")
+    # A time to come was written by a controller whose clock was ahead; waiting for it could take for ever.
+    return seen.now if finished > seen.now else finished + timedelta(seconds=wait)
 
 
 def _uncounted_wait(outcome: RunOutcome, number: int) -> float:
-    if outcome is RunOutcome.UNKNOWN:
-        return min(UNKNOWN_SECONDS * 2.0 ** min(number - 1, 10), UNKNOWN_LIMIT_SECONDS)
-    return LOCK_HELD_SECONDS if outcome is RunOutcome.LOCK_HELD else STOPPED_SECONDS
+    """Give the wait after a run that used up no attempt; it grows, because such runs have no limit.
+
+    Not while another run holds the lock: the run itself has waited for it.
+    """
+    if outcome is RunOutcome.LOCK_HELD:
+        return LOCK_HELD_SECONDS
+    first = UNKNOWN_SECONDS if outcome is RunOutcome.UNKNOWN else STOPPED_SECONDS
+    return min(first * 2.0 ** min(number - 1, 10), UNCOUNTED_LIMIT_SECONDS)
 
 
 def _backoff(failures: int, retries: Retries) -> float:
@@ -506,7 +583,9 @@ def _ready(seen: Observation, base: SchemaMigrationStatus, last: RunStatus) -> D
 
 def _verified_sentence(base: SchemaMigrationStatus) -> str:
     passed = sum(item.result is VerificationResult.PASSED for item in base.verification or [])
-    return f"{passed} verifications passed" if passed else "no verification was asked for"
+    if not passed:
+        return "no verification was asked for"
+    return "1 verification passed" if passed == 1 else f"{passed} verifications passed"
 
 
 def _stalled(
@@ -538,7 +617,7 @@ def _stalled(
     )
     return Decision(
         status=_with(seen, following, State.STALLED, verdicts),
-        events=() if last else (event,),
+        events=() if last or _said(seen, ConditionType.STALLED, reason) else (event,),
         requeue=requeue,
     )
 
@@ -587,7 +666,7 @@ def succeeded(before: list[Condition], verdicts: dict[str, Verdict], generation:
             type=kind,
             status=verdict.status,
             reason=verdict.reason,
-            message=verdict.message,
+            message=verdict.message[:CONDITION_MESSAGE_LIMIT],
             observed_generation=generation,
             last_transition_time=(
                 old[kind].last_transition_time if kind in old and old[kind].status == verdict.status else timestamp(now)
@@ -595,6 +674,14 @@ def succeeded(before: list[Condition], verdicts: dict[str, Verdict], generation:
         )
         for kind, verdict in verdicts.items()
     ]
+
+
+def _said(seen: Observation, kind: ConditionType, reason: str) -> bool:
+    """Tell whether the status says this of this generation already, so that an Event would say it again."""
+    return any(
+        item.type == kind and item.reason == reason and item.observed_generation == seen.migration.generation
+        for item in seen.migration.status.conditions
+    )
 
 
 def _is_true(status: SchemaMigrationStatus, kind: ConditionType) -> bool:

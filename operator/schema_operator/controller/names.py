@@ -29,6 +29,8 @@ REQUESTED_AT = f"{GROUP}/requested-at"
 _JOB_NAME_HEAD = 45
 """A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the
 number."""
+_EVENT_NAME_HEAD = 200
+"""An Event's name has 253 characters at most; 17 are the dot and the digest."""
 
 
 def work_digest(*, migration: tuple[str, int], target: tuple[str, int], scripts: str, requested_at: str | None) -> str:
@@ -50,4 +52,4 @@ def job_name(migration: str, uid: str, work: str, number: int) -> str:
 def event_name(migration: str, *parts: str) -> str:
     """Name an Event so that telling the same thing of the same run twice is one Event."""
     digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:16]
-    return f"{migration[:200]}.{digest}"
+    return f"{migration[:_EVENT_NAME_HEAD].rstrip('.-')}.{digest}"

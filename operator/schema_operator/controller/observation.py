@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+from pydantic import BaseModel, ValidationError
 
 from schema_operator.api import report as reports
 from schema_operator.api.report import Outcome, Progress, RunReport
@@ -17,6 +18,7 @@ from schema_operator.controller import names
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
+_Status = TypeVar("_Status", bound=BaseModel)
 
 _OUTCOMES = {
     Outcome.DONE: RunOutcome.DONE,
@@ -55,6 +57,7 @@ class Migration:
     requested_at: str | None
     spec: SchemaMigrationSpec
     status: SchemaMigrationStatus
+    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ class Target:
     generation: int
     spec: TargetDatabaseSpec
     status: TargetDatabaseStatus
+    resource_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +136,18 @@ def migration_of(body: Mapping[str, Any]) -> Migration:
         deleting="deletionTimestamp" in meta,
         requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
         spec=SchemaMigrationSpec.model_validate(body["spec"]),
-        status=SchemaMigrationStatus.model_validate(body.get("status") or {}),
+        status=migration_status_of(body),
+        resource_version=meta["resourceVersion"],
     )
+
+
+def migration_status_of(body: Mapping[str, Any]) -> SchemaMigrationStatus:
+    """Read the status of a SchemaMigration.
+
+    One that another release or another hand has written and that cannot be read counts as empty: it is only a view,
+    and the Jobs and the history in the database say it all again.
+    """
+    return _readable(SchemaMigrationStatus, body.get("status"))
 
 
 def target_of(body: Mapping[str, Any]) -> Target:
@@ -145,17 +159,44 @@ def target_of(body: Mapping[str, Any]) -> Target:
         uid=meta["uid"],
         generation=meta["generation"],
         spec=TargetDatabaseSpec.model_validate(body["spec"]),
-        status=TargetDatabaseStatus.model_validate(body.get("status") or {}),
+        status=_readable(TargetDatabaseStatus, body.get("status")),
+        resource_version=meta["resourceVersion"],
     )
 
 
+def _readable(model: type[_Status], status: object) -> _Status:
+    try:
+        return model.model_validate(status or {})
+    except ValidationError:
+        return model()
+
+
+def sentence(error: ValidationError) -> str:
+    """Say which fields are wrong and why, without what is in them."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    fields = "; ".join(f"spec.{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in found[:5])
+    return f"{fields}; the CRDs in the cluster are not of this operator's release, install them again or correct this"
+
+
 def runs_of(jobs: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]]) -> tuple[Run, ...]:
-    """Join Jobs with their newest pods, oldest Job first."""
+    """Join Jobs with their newest pods, oldest Job first; what does not say which run it is, is none of ours."""
     by_job: dict[str, Mapping[str, Any]] = {}
     for pod in sorted(pods, key=lambda item: str(item["metadata"]["creationTimestamp"])):
         by_job[pod["metadata"].get("labels", {}).get(names.JOB_NAME, "")] = pod
-    runs = [_run(job, by_job.get(job["metadata"]["name"])) for job in jobs]
+    runs = [_run(job, by_job.get(job["metadata"]["name"])) for job in jobs if _is_run(job)]
     return tuple(sorted(runs, key=lambda run: (run.created, run.number)))
+
+
+def _is_run(job: Mapping[str, Any]) -> bool:
+    meta = job["metadata"]
+    annotations = meta.get("annotations", {})
+    numbers = [annotations.get(key, "") for key in (names.NUMBER, names.FAILURES, names.GENERATION)]
+    return (
+        names.WORK in meta.get("labels", {})
+        and names.RECHECK in annotations
+        and all(text.isascii() and text.isdecimal() for text in numbers)
+        and int(numbers[0]) > 0
+    )
 
 
 def _run(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Run:

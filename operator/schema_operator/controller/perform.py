@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from pydantic import ValidationError
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import LogLine, Progress
-from schema_operator.api.schema_migration import ScriptSource
+from schema_operator.api.schema_migration import SchemaMigrationStatus, ScriptSource
+from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import jobs, names, source
-from schema_operator.controller.cluster import ApiError, Cluster
-from schema_operator.controller.decide import Decision, Event, decide, not_started, timestamp
+from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
+from schema_operator.controller.decide import Decision, Event, decide, not_started, timestamp, unreadable
 from schema_operator.controller.observation import (
     CONTAINER,
+    Ended,
     Migration,
     Observation,
     Run,
     Target,
     migration_of,
+    migration_status_of,
     runs_of,
+    sentence,
     target_of,
 )
 from schema_operator.controller.queue import Key
 from schema_operator.controller.source import SourceSeen
 from schema_operator.controller.target import first_status, status_after
-from schema_operator.errors import Refused
+from schema_operator.errors import Reason, Refused
 
 LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
+CHANGED_SECONDS = 0.1
+"""How soon a migration is looked at again that has changed while it was looked at."""
+TARGET_WRITES = 5
+"""How often the status of a target is tried to be written when the migrations of it write it at the same time."""
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was last seen of a migration's scripts, and of which versions of the objects they are in."""
+
+    generation: int
+    config_maps: list[str | None]
+    seen: SourceSeen
 
 
 @dataclass(slots=True)
@@ -43,25 +62,28 @@ class Performer:
 
     cluster: Cluster
     image: str
-    _sources: dict[str, tuple[object, SourceSeen]] = field(default_factory=dict)
-    """What was last seen of each migration's scripts, so that they are read again only when they change."""
+    _sources: dict[str, _Known] = field(default_factory=dict)
+    """By uid, so that scripts, which may be megabytes, are read again only when they change."""
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""
         body = await self.cluster.migration(*key)
         if body is None:
             return None
-        seen = await self._observe(migration_of(body))
-        decision = decide(seen)
-        await self._perform(seen, decision)
-        return decision.requeue
+        try:
+            migration = migration_of(body)
+        except ValidationError as error:
+            return await self._write_unreadable(body, error)
+        seen = await self._observe(migration)
+        return await self._perform(seen, decide(seen))
 
     async def target(self, key: Key) -> float | None:
         """Look at one TargetDatabase that has changed."""
-        body = await self.cluster.target(*key)
-        if body is not None:
-            target = target_of(body)
-            await self._write_target(target, first_status(target, datetime.now(UTC)))
+        target, problem = await self._target(*key)
+        if problem is not None:
+            _log.warning("TargetDatabase %s/%s: %s", *key, problem)
+        if target is not None:
+            await self._write_target(target, lambda newest: first_status(newest, datetime.now(UTC)))
         return None
 
     def forget(self, uid: str) -> None:
@@ -70,8 +92,8 @@ class Performer:
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
-        target, job_list, pod_list, seen = await asyncio.gather(
-            self.cluster.target(migration.namespace, migration.spec.database.name),
+        (target, problem), job_list, pod_list, seen = await asyncio.gather(
+            self._target(migration.namespace, migration.spec.database.name),
             self.cluster.jobs(migration.namespace, selector),
             self.cluster.pods(migration.namespace, selector),
             self._source(migration),
@@ -79,28 +101,34 @@ class Performer:
         runs = runs_of(job_list, pod_list)
         return Observation(
             migration=migration,
-            target=target_of(target) if target is not None else None,
+            target=target,
             scripts_digest=seen.digest,
-            problem=seen.problem,
+            problem=problem or seen.problem,
             runs=runs,
             progress=await self._progress(migration, runs),
             now=datetime.now(UTC),
         )
 
+    async def _target(self, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
+        body = await self.cluster.target(namespace, name)
+        try:
+            return (target_of(body) if body is not None else None), None
+        except ValidationError as error:
+            return None, Refused(Reason.INVALID_SPEC, f"TargetDatabase {name}: {sentence(error)}")
+
     async def _source(self, migration: Migration) -> SourceSeen:
-        scripts = migration.spec.scripts
-        maps = source.config_map_names(scripts)
-        found = await asyncio.gather(*(self.cluster.config_map(migration.namespace, name) for name in maps))
-        config_maps = dict(zip(maps, found, strict=True))
-        key = (
-            migration.generation,
-            [(item or {}).get("metadata", {}).get("resourceVersion") for item in found],
-        )
+        maps = source.config_map_names(migration.spec.scripts)
         known = self._sources.get(migration.uid)
-        if known is not None and known[0] == key:
-            return known[1]
-        seen = await _see(scripts, config_maps)
-        self._sources[migration.uid] = (key, seen)
+        if known is not None and known.generation == migration.generation:
+            versions = await asyncio.gather(
+                *(self.cluster.config_map_version(migration.namespace, name) for name in maps)
+            )
+            if versions == known.config_maps:
+                return known.seen
+        found = await asyncio.gather(*(self.cluster.config_map(migration.namespace, name) for name in maps))
+        seen = await _see(migration.spec.scripts, dict(zip(maps, found, strict=True)))
+        versions = [item["metadata"]["resourceVersion"] if item is not None else None for item in found]
+        self._sources[migration.uid] = _Known(migration.generation, versions, seen)
         return seen
 
     async def _progress(self, migration: Migration, runs: tuple[Run, ...]) -> Progress | None:
@@ -114,18 +142,30 @@ class Performer:
             return None
         return newest_progress(text)
 
-    async def _perform(self, seen: Observation, decision: Decision) -> None:
+    async def _perform(self, seen: Observation, decision: Decision) -> float | None:
         migration = seen.migration
         for name in decision.delete:
             await self.cluster.delete_job(migration.namespace, name)
         if decision.start is not None and seen.target is not None:
             decision = await self._start(seen, seen.target, decision, decision.start)
-        if decision.status is not None:
-            await self._write_migration(migration, decision)
         if decision.target_report is not None and seen.target is not None:
-            ended, run = decision.target_report
-            await self._write_target(seen.target, status_after(seen.target, migration.name, run, ended, seen.now))
+            await self._report(seen, seen.target, *decision.target_report)
+        if decision.status is not None and not await self._write_migration(migration, decision.status):
+            return CHANGED_SECONDS
         await self._tell(migration, decision.events, seen.now)
+        return decision.requeue
+
+    async def _report(self, seen: Observation, target: Target, ended: Ended, run: str) -> None:
+        """Say in the status of the target what a run has learnt of it.
+
+        Before the end of the run is recorded, because afterwards nobody would say it; and without holding that up.
+        """
+        try:
+            await self._write_target(
+                target, lambda newest: status_after(newest, seen.migration.name, run, ended, seen.now)
+            )
+        except ApiError as error:
+            _log.warning("status of TargetDatabase %s/%s not written: %s", target.namespace, target.name, error)
 
     async def _tell(self, migration: Migration, events: tuple[Event, ...], now: datetime) -> None:
         for event in events:
@@ -142,25 +182,57 @@ class Performer:
         try:
             await self.cluster.create_job(jobs.manifest(seen.migration, target, start, self.image))
         except Refused as error:
-            return not_started(seen, error.reason, str(error), again=None)
+            return not_started(seen, error.reason, str(error), again=None, instead_of=decision)
         except ApiError as error:
             if error.status not in (400, 403, 404, 422):
                 raise
             message = f"the Job {start.name} could not be created: {error.message}"
-            return not_started(seen, "JobNotCreated", message, again=JOB_RETRY_SECONDS)
+            return not_started(seen, "JobNotCreated", message, again=JOB_RETRY_SECONDS, instead_of=decision)
         _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
         return decision
 
-    async def _write_migration(self, migration: Migration, decision: Decision) -> None:
-        if decision.status is None or decision.status == migration.status:
-            return
-        status = decision.status.model_dump(by_alias=True, exclude_none=True, mode="json")
-        await self.cluster.apply_migration_status(migration.namespace, migration.name, status)
+    async def _write_migration(self, migration: Migration, status: SchemaMigrationStatus) -> bool:
+        """Write a status; give False where the migration has changed since, so that it must be looked at again."""
+        if status == migration.status:
+            return True
+        try:
+            await self.cluster.apply_migration_status(_at(migration), _plain(status))
+        except ApiError as error:
+            if error.status not in (CONFLICT, NOT_FOUND):
+                raise
+            return False
+        return True
 
-    async def _write_target(self, target: Target, status: Any) -> None:
-        if status != target.status:
-            data = status.model_dump(by_alias=True, exclude_none=True, mode="json")
-            await self.cluster.apply_target_status(target.namespace, target.name, data)
+    async def _write_unreadable(self, body: dict[str, Any], error: ValidationError) -> float | None:
+        before, meta = migration_status_of(body), body["metadata"]
+        status = unreadable(before, meta["generation"], datetime.now(UTC), sentence(error))
+        if status != before:
+            at = {key: meta[key] for key in ("namespace", "name", "resourceVersion")}
+            await self.cluster.apply_migration_status(at, _plain(status))
+        return None
+
+    async def _write_target(self, target: Target, change: Callable[[Target], TargetDatabaseStatus]) -> None:
+        """Write what `change` makes of the newest status: several migrations may write that of one target at once."""
+        newest: Target | None = target
+        for attempt in range(1, TARGET_WRITES + 1):
+            if newest is None or (status := change(newest)) == newest.status:
+                return
+            try:
+                await self.cluster.apply_target_status(_at(newest), _plain(status))
+            except ApiError as error:
+                if error.status != CONFLICT or attempt == TARGET_WRITES:
+                    raise
+                newest, _ = await self._target(target.namespace, target.name)
+            else:
+                return
+
+
+def _at(item: Migration | Target) -> dict[str, str]:
+    return {"namespace": item.namespace, "name": item.name, "resourceVersion": item.resource_version}
+
+
+def _plain(status: SchemaMigrationStatus | TargetDatabaseStatus) -> dict[str, Any]:
+    return dict(status.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
 async def _see(scripts: ScriptSource, config_maps: dict[str, dict[str, Any] | None]) -> SourceSeen:

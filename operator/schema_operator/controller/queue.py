@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 Key = tuple[str, str]
 """Namespace and name."""
 
+LOOKS_AT_ONCE = 16
+"""A look takes milliseconds; a hundred at once after a restart would only hold a hundred answers in memory."""
 ERROR_SECONDS = 1.0
 ERROR_LIMIT_SECONDS = 60.0
 
@@ -38,10 +40,14 @@ class Queue:
     """
 
     work: Callable[[Key], Awaitable[float | None]]
+    _seats: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKS_AT_ONCE))
     _slots: dict[Key, _Slot] = field(default_factory=dict)
+    _closed: bool = False
 
     def put(self, key: Key) -> None:
-        """Ask for a key to be looked at, now or as soon as the present look is over."""
+        """Ask for a key to be looked at, now or as soon as the present look is over; nothing once closed."""
+        if self._closed:
+            return
         slot = self._slots.setdefault(key, _Slot())
         slot.dirty = True
         if slot.timer is not None:
@@ -56,6 +62,7 @@ class Queue:
 
     async def close(self) -> None:
         """Stop all work; what was interrupted is looked at again after the next start."""
+        self._closed = True
         slots = list(self._slots.values())
         self._slots.clear()
         for slot in slots:
@@ -78,7 +85,8 @@ class Queue:
 
     async def _attempt(self, key: Key, slot: _Slot) -> float | None:
         try:
-            again = await self.work(key)
+            async with self._seats:
+                again = await self.work(key)
         except Exception:  # noqa: BLE001 (whatever it is, it is logged and this object is looked at again)
             slot.errors += 1
             wait = min(ERROR_SECONDS * 2.0 ** min(slot.errors - 1, 10), ERROR_LIMIT_SECONDS)

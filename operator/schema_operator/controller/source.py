@@ -42,13 +42,18 @@ def see(source: ScriptSource, config_maps: Mapping[str, Mapping[str, Any] | None
     try:
         scripts = _read(source, config_maps)
     except Refused as problem:
-        return SourceSeen(None, problem)
+        return SourceSeen(None, _bare(problem))
     try:
         reading.require_not_empty(scripts)
         check.check(scripts)
     except Refused as problem:
-        return SourceSeen(scripts.digest, problem)
+        return SourceSeen(scripts.digest, _bare(problem))
     return SourceSeen(scripts.digest, None)
+
+
+def _bare(problem: Refused) -> Refused:
+    """Give the same problem without its traceback, which would keep all scripts in memory as long as it is known."""
+    return Refused(problem.reason, problem.sentence, problem.location)
 
 
 def _read(source: ScriptSource, config_maps: Mapping[str, Mapping[str, Any] | None]) -> ScriptSet:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from schema_operator.api.version import Version
 
 
@@ -36,9 +38,9 @@ class History:
         """Give the versions of one owner, in the order they were applied."""
         return tuple(one for one in self.applied if one.owner == owner)
 
-    def highest(self, owner: str | None) -> Version | None:
-        """Give the highest version of one owner; None where it has none."""
-        return max((one.version for one in self.of(owner)), default=None)
+    def highest(self, owner: str | None, wanted: Collection[Version] = ()) -> Version | None:
+        """Give the highest version that is of one owner or among those wanted; None where there is none."""
+        return max((one.version for one in self.applied if one.owner == owner or one.version in wanted), default=None)
 
     def with_applied(self, added: AppliedVersion) -> History:
         """Give the history after a version was applied."""

@@ -63,7 +63,9 @@ def _run(work: Workplace, address: Address | None) -> None:
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
     work.findings = work.findings.with_history(history_of(work))
-    _carry_out(work, _plan(work, scripts))
+    decided = _plan(work, scripts)
+    work.findings = work.findings.with_plan(decided, scripts)
+    _carry_out(work, decided)
 
 
 def scripts_of(request: RunRequest) -> ScriptSet:

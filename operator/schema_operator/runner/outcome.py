@@ -22,7 +22,10 @@ from schema_operator.errors import (
 )
 
 if TYPE_CHECKING:
+    from schema_operator.api.version import Version
     from schema_operator.history.records import AppliedVersion, History
+    from schema_operator.runner.plan import Plan
+    from schema_operator.scripts.script import ScriptSet
 
 OUTCOMES: Final[tuple[tuple[type[SchemaOperatorError], Outcome], ...]] = (
     (Refused, Outcome.REFUSED),
@@ -42,6 +45,10 @@ class Findings:
     """What a run has learnt and done so far."""
 
     owner: str | None = None
+    action: Action = Action.NONE
+    """What the plan is about; a plan with both is named by what people must see, the rollback."""
+    wanted: frozenset[Version] = frozenset()
+    """The versions of the scripts up to the wanted one: applied by whomever, they say how far the schema is."""
     server: Server | None = None
     before: History | None = None
     """The history before the run; None until it was read."""
@@ -54,6 +61,12 @@ class Findings:
     def with_history(self, history: History) -> Findings:
         """Give the findings after the history was read."""
         return replace(self, before=history, now=history)
+
+    def with_plan(self, decided: Plan, scripts: ScriptSet) -> Findings:
+        """Give the findings after it was decided what to do."""
+        action = Action.ROLLBACK if decided.rollbacks else Action.APPLY if decided.applies else Action.NONE
+        wanted = frozenset(one.version for one in scripts.scripts if one.version <= decided.wanted)
+        return replace(self, action=action, wanted=wanted)
 
     def with_applied(self, version: AppliedVersion) -> Findings:
         """Give the findings after a version was committed."""
@@ -76,11 +89,11 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
     return RunReport(
         run=run,
         outcome=outcome_of(error),
-        action=_action(findings),
+        action=findings.action,
         reason="" if error is None else error.reason.value,
         message=_success(findings) if error is None else str(error),
-        version_before=_highest(findings.before, findings.owner) or NOTHING,
-        version=_highest(findings.now, findings.owner),
+        version_before=_highest(findings.before, findings) or NOTHING,
+        version=_highest(findings.now, findings),
         versions=versions[-_VERSIONS_LISTED:],
         versions_count=len(versions),
         place=None if error is None else _place(error.location),
@@ -111,17 +124,11 @@ def internal_error(kind: str) -> Failed:
     )
 
 
-def _action(findings: Findings) -> Action:
-    """Name a run that did both by what people must see: the rollback."""
-    if findings.rolled_back:
-        return Action.ROLLBACK
-    return Action.APPLY if findings.applied else Action.NONE
-
-
-def _highest(history: History | None, owner: str | None) -> str | None:
+def _highest(history: History | None, findings: Findings) -> str | None:
+    """Give the version the schema has, for this resource: the highest that is its own or among its scripts."""
     if history is None:
         return None
-    highest = history.highest(owner)
+    highest = history.highest(findings.owner, findings.wanted)
     return NOTHING if highest is None else highest.text
 
 
@@ -133,7 +140,7 @@ def _success(findings: Findings) -> str:
         parts.append(f"Applied {_listed(findings.applied)}.")
     if not parts:
         parts.append("Nothing to do.")
-    parts.append(f"The schema is at version {_highest(findings.now, findings.owner) or NOTHING}.")
+    parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
     return " ".join(parts)
 
 

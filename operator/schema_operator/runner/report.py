@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from schema_operator.api.report import (
-    Action,
     LogLine,
     Outcome,
     Progress,
@@ -104,10 +103,9 @@ class Reporter:
 def text_of(report: RunReport) -> tuple[str, ...]:
     """Write a report for people, a line a thought."""
     head = report.message if report.outcome is Outcome.DONE else f"{report.reason}: {report.message}"
-    done = {Action.APPLY: "applied", Action.ROLLBACK: "rolled back", Action.NONE: ""}[report.action]
     lines = [head]
     if report.versions and report.outcome is not Outcome.DONE:
-        lines.append(f"Before that, this run has {done} {', '.join(report.versions)}, which stays so.")
+        lines.append(f"Before that, this run has finished {', '.join(report.versions)}, which stays so.")
     lines.extend(_verification(one) for one in report.verification)
     return tuple(lines)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schema_operator.api.report import Action, Outcome, VerificationReport, VerificationResult
+from schema_operator.api.request import InlineScript
 from schema_operator.api.version import Version
 from schema_operator.errors import (
     Failed,
@@ -21,7 +22,9 @@ from schema_operator.errors import (
 )
 from schema_operator.history.records import AppliedVersion, History
 from schema_operator.runner.outcome import Findings, internal_error, outcome_of, report_of
+from schema_operator.runner.plan import Plan
 from schema_operator.runner.report import text_of
+from schema_operator.scripts.reading import from_inline
 
 KINDS: dict[type[SchemaOperatorError], int] = {
     Refused: 20,
@@ -39,6 +42,16 @@ def _applied(version: str, owner: str = "shop/shop") -> AppliedVersion:
     return AppliedVersion(Version.parse(version), owner, "c", reversible=True)
 
 
+SCRIPTS = from_inline([InlineScript(version=one, up="SELECT 1") for one in ("1", "1.5", "2", "9")])
+
+
+def _planned(findings: Findings, wanted: str, *, rollbacks: tuple[str, ...] = (), applies: bool = True) -> Findings:
+    decided = Plan(
+        Version.parse(wanted), tuple(_applied(one) for one in rollbacks), SCRIPTS.scripts[:1] if applies else ()
+    )
+    return findings.with_plan(decided, SCRIPTS)
+
+
 def test_every_kind_of_error_has_its_exit_code() -> None:
     assert set(SchemaOperatorError.__subclasses__()) == set(KINDS)
     assert {kind: int(outcome_of(kind(Reason.INTERNAL_ERROR, "x"))) for kind in KINDS} == KINDS
@@ -54,7 +67,7 @@ def test_nothing_is_known_before_the_history_was_read() -> None:
 
 def test_versions_are_the_owners() -> None:
     findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("9", "shop/other"))))
-    done = findings.with_applied(_applied("2")).with_applied(_applied("1.5"))
+    done = _planned(findings, "2").with_applied(_applied("2")).with_applied(_applied("1.5"))
     report = report_of("r", done, None, 1.0)
     assert (report.version_before, report.version, report.versions) == ("1", "2", ("2", "1.5"))
     assert (report.action, report.message) == (Action.APPLY, "Applied 2, 1.5. The schema is at version 2.")
@@ -62,9 +75,24 @@ def test_versions_are_the_owners() -> None:
 
 def test_a_rollback_names_a_run_that_did_both() -> None:
     findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("3"))))
-    done = findings.with_rolled_back(_applied("3")).with_applied(_applied("2"))
+    done = _planned(findings, "2", rollbacks=("3",)).with_rolled_back(_applied("3")).with_applied(_applied("2"))
     report = report_of("r", done, None, 1.0)
     assert (report.action, report.version, report.versions) == (Action.ROLLBACK, "2", ("3", "2"))
+
+
+def test_a_version_another_applied_with_our_script_counts_up_to_the_wanted_one() -> None:
+    others = History((_applied("1", "shop/other"), _applied("2", "shop/other"), _applied("9", "shop/other")))
+    findings = Findings(owner="shop/shop").with_history(others)
+    report = report_of("r", _planned(findings, "2", applies=False), None, 1.0)
+    assert (report.version, report.action) == ("2", Action.NONE)
+    assert report.message == "Nothing to do. The schema is at version 2."
+
+
+def test_what_a_failed_run_was_about_is_known_from_its_plan() -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("2"))))
+    failed = _planned(findings, "1", rollbacks=("2",), applies=False)
+    report = report_of("r", failed, Failed(Reason.OBJECT_NOT_FOUND, "no table"), 1.0)
+    assert (report.action, report.versions, report.version) == (Action.ROLLBACK, (), "2")
 
 
 def test_all_rolled_back_is_version_0() -> None:
@@ -90,7 +118,7 @@ def test_a_failure_after_earlier_versions_says_what_stays() -> None:
     assert (report.place.version, report.place.line) == ("2", 3)
     lines = text_of(report)
     assert lines[0].startswith("SyntaxError: version 2")
-    assert "applied 1" in lines[1]
+    assert "finished 1" in lines[1]
 
 
 @pytest.mark.parametrize(

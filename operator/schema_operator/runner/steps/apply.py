@@ -46,12 +46,17 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
     work.findings = work.findings.with_applied(applied).with_verification(passed)
 
 
+def _name(work: Workplace, script: Script) -> str:
+    """Name a script as its file is named; one that is written into the resource as its file would be."""
+    return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
+
+
 def _change(work: Workplace, script: Script) -> Change:
     return Change(
         version=script.version.text,
         rollback=False,
         description=work.request.description or script.name or None,
-        script_name=script.up.file,
+        script_name=_name(work, script),
         checksum=script.up.checksum,
         up=script.up.text,
         down=script.down.text if script.down else None,
