@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # cluster-down and kubeconfig must also work where nothing is installed yet.
 ANY_PYTHON = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
-# Name of the cluster that cluster, cluster-down and kubeconfig mean. The demo has its own, the tests have their own.
-NAME ?= dev
+# Name of the cluster that cluster, cluster-down and kubeconfig mean; if absent: dev, and for kubeconfig also demo where
+# that is the one that is there. The tests have their own.
+NAME ?=
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -60,7 +61,7 @@ cluster: setup ## Start a cluster (NAME=dev)
 cluster-down: ## Remove a cluster (NAME=dev)
 	@$(ANY_PYTHON) -m dev.cluster down $(NAME)
 
-kubeconfig: ## Print where the kubeconfig of a cluster is (NAME=dev), and nothing else
+kubeconfig: ## Print where the kubeconfig of a cluster is (NAME=dev, or demo), and nothing else
 	@$(ANY_PYTHON) -m dev.cluster kubeconfig $(NAME)
 
 image: setup ## Build the image and print its name

@@ -7,7 +7,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from dev import programs
-from dev.cache import CHECKOUT
+from dev.cache import CHECKOUT, environment
 from dev.image import image
 
 if TYPE_CHECKING:
@@ -50,5 +50,5 @@ def install(cluster: Cluster, namespaces: Sequence[str] = ()) -> str:
 
 def helm(cluster: Cluster, *arguments: str) -> str:
     """Run helm and give what it prints; raises CalledProcessError where it fails."""
-    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig_path)}
-    return subprocess.check_output([programs.helm(), *arguments], env=environment, encoding="utf-8")
+    settings = environment(KUBECONFIG=str(cluster.kubeconfig_path))
+    return subprocess.check_output([programs.helm(), *arguments], env=settings, encoding="utf-8")

@@ -9,24 +9,34 @@ import sys
 from dev import programs
 from dev.cluster import local
 from dev.cluster.failure import ClusterFailed
-from dev.cluster.provider import Source, kubeconfig, provider, source
+from dev.cluster.provider import Source, kubeconfig, provider, running, source
 from dev.debian import PackagesMissing
 from dev.image import image
 from dev.progress import CommandFailed, say
+
+DEVELOPMENT = "dev"
+DEMO = "demo"
 
 
 def main() -> int:
     """Do what the command line says. Gives the exit status: 1 with a sentence where something is missing."""
     parser = argparse.ArgumentParser(prog="python -m dev.cluster", description=__doc__)
     parser.add_argument("action", choices=["up", "down", "kubeconfig", "load", "prepare"])
-    parser.add_argument("name", nargs="?", default="dev", help="name of the cluster; default: dev")
+    parser.add_argument("name", nargs="?", help=f"name of the cluster; default: {DEVELOPMENT}")
     chosen = parser.parse_args()
     try:
-        _act(chosen.action, chosen.name)
+        _act(chosen.action, chosen.name or _default(chosen.action))
     except (ClusterFailed, CommandFailed, PackagesMissing, ValueError, subprocess.CalledProcessError) as problem:
         print(problem, file=sys.stderr)
         return 1
     return 0
+
+
+def _default(action: str) -> str:
+    """Give the cluster that is meant where none is named: whoever asks for a kubeconfig means the one that is there."""
+    if action == "kubeconfig":
+        return next((name for name in (DEVELOPMENT, DEMO) if running(name)), DEVELOPMENT)
+    return DEVELOPMENT
 
 
 def _act(action: str, name: str) -> None:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
+from dev.cluster.failure import ClusterFailed
 from dev.cluster.provider import Source, provider, source
-from dev.demo.story import CLUSTER, tell
+from dev.debian import PackagesMissing
+from dev.demo.story import CLUSTER, StoryFailed, tell
+from dev.progress import CommandFailed
 from dev.release import NAME, helm
 
 
 def main() -> int:
-    """Run one of the two; give the exit code."""
+    """Run one of the two; give the exit code, 1 with a sentence where something went wrong."""
+    try:
+        return _act()
+    except (StoryFailed, ClusterFailed, CommandFailed, PackagesMissing, ValueError) as problem:
+        print(problem, file=sys.stderr)
+    except subprocess.CalledProcessError as problem:
+        print(f"{' '.join(map(str, problem.cmd[:4]))} … ended with {problem.returncode}; see above", file=sys.stderr)
+    return 1
+
+
+def _act() -> int:
     match sys.argv[1:]:
         case ["up"]:
             cluster = provider(CLUSTER)

@@ -1,15 +1,19 @@
 """What is killed, deleted or meets another in the middle."""
 
 import threading
+from typing import Any
 
 from support.operator import Shop, conditions, database
 
 SLOW = {"version": "1", "up": "CREATE TABLE slow (); SELECT pg_sleep(5);", "down": "DROP TABLE slow;"}
 
 
-def at_work(found: dict[str, object]) -> bool:
-    status = found.get("status")
-    return isinstance(status, dict) and status.get("progress", {}).get("step") == "Applying"
+def at_work(found: dict[str, Any]) -> bool:
+    return bool(found.get("status", {}).get("progress", {}).get("step") == "Applying")
+
+
+def progress(found: dict[str, Any]) -> str:
+    return str(found.get("status", {}).get("progress", {}).get("message", ""))
 
 
 def test_the_operator_is_deleted_in_the_middle_of_a_run(shop: Shop) -> None:
@@ -48,10 +52,14 @@ def test_the_job_is_deleted_before_its_end_is_read(shop: Shop) -> None:
 
 def test_two_resources_on_one_database_at_the_same_time(shop: Shop) -> None:
     shop.migrate(SLOW, name="first")
+    shop.until(at_work, "first")
     shop.migrate({"version": "100", "up": "CREATE TABLE second ();", "down": "DROP TABLE second;"}, name="second")
+    waiting = shop.until(lambda found: "waiting" in progress(found), "second")
+    assert f"schema-operator/{shop.namespace}/first" in waiting["progress"]["message"]
+    assert shop.versions() == []
     states = [shop.settled(name) for name in ("first", "second")]
     assert [conditions(status)["Ready"] for status in states] == ["True Applied", "True Applied"]
-    assert sorted(shop.versions()) == ["1", "100"]
+    assert shop.versions() == ["1", "100"]
 
 
 def test_a_change_of_the_spec_during_a_run_is_done_after_it(shop: Shop) -> None:

@@ -58,6 +58,12 @@ class Cluster:
         """Close the connections."""
         await self._client.close()
 
+    async def serves_our_kinds(self) -> bool:
+        """Tell whether the CustomResourceDefinitions are installed."""
+        found = await self._read(_OURS)
+        served = {item["name"] for item in (found or {}).get("resources", ())}
+        return {"schemamigrations", "targetdatabases"} <= served
+
     async def migration(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a SchemaMigration; None where there is none."""
         return await self._read(f"{_OURS}/namespaces/{namespace}/schemamigrations/{quote(name)}")
@@ -163,6 +169,7 @@ class Cluster:
         path: str,
         query: list[tuple[str, str]] | None = None,
         body: Mapping[str, Any] | None = None,
+        *,
         content_type: str = "application/json",
         accept: str = _ANYTHING,
     ) -> bytes:

@@ -27,6 +27,9 @@ RESYNC_SECONDS = 60.0
 A net for lost events, and for ConfigMaps, which are not watched.
 """
 
+CRD_SECONDS = 2.0
+"""How soon the controller looks again for its CRDs before it starts."""
+
 Handler = Callable[..., Awaitable[None]]
 
 
@@ -111,15 +114,22 @@ def register(registry: kopf.OperatorRegistry, image: str) -> None:
 
 def _opening(image: str) -> Handler:
     async def opened(memo: kopf.Memo, **_: Any) -> None:
-        memo.office = await Office.open(image)
-        memo.resync = asyncio.create_task(memo.office.resync())
+        office = await Office.open(image)
+        if not await office.cluster.serves_our_kinds():
+            # Without the right to watch CRDs kopf looks for them once, at its start, and would then serve nothing and
+            # call itself healthy. While it waits here it does not answer its probes.
+            await office.close()
+            raise kopf.TemporaryError(f"the CRDs of {GROUP}/{API_VERSION} are not installed", delay=CRD_SECONDS)
+        memo.office = office
+        memo.resync = asyncio.create_task(office.resync())
 
     return opened
 
 
 async def _close(memo: kopf.Memo, **_: Any) -> None:
-    memo.resync.cancel()
-    await memo.office.close()
+    if "office" in memo:
+        memo.resync.cancel()
+        await memo.office.close()
 
 
 async def _migration(

@@ -220,7 +220,7 @@ class Performer:
             try:
                 await self.cluster.apply_target_status(_at(newest), _plain(status))
             except ApiError as error:
-                if error.status != CONFLICT or attempt == TARGET_WRITES:
+                if error.status not in (CONFLICT, NOT_FOUND) or attempt == TARGET_WRITES:
                     raise
                 newest, _ = await self._target(target.namespace, target.name)
             else:

@@ -1,0 +1,156 @@
+"""What is done with a decision when the API server says no."""
+
+from typing import Any
+
+import pytest
+
+from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
+from schema_operator.controller import names
+from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.observation import migration_of
+from schema_operator.controller.perform import Performer
+from schema_operator.controller.source import see
+from unit.controller.scenes import SPEC, UID, recorded
+
+KEY = ("shop", "shop")
+MIGRATION = {
+    "metadata": {"namespace": "shop", "name": "shop", "uid": UID, "generation": 1, "resourceVersion": "7"},
+    "spec": SPEC,
+}
+TARGET = {
+    "metadata": {"namespace": "shop", "name": "shop", "uid": "target-uid", "generation": 1, "resourceVersion": "3"},
+    "spec": {"connection": {"uriSecret": {"name": "shop", "key": "uri"}}},
+}
+CONFIG_MAP = {"metadata": {"resourceVersion": "5"}, "data": {"1_a.up.sql": "SELECT 1"}}
+
+
+class Stage:
+    """Answers as `Cluster` does, from what it is given, and notes what is written."""
+
+    def __init__(self, migration: dict[str, Any] | None = None, **refusals: list[ApiError]) -> None:
+        self.body = migration or MIGRATION
+        self.refusals = refusals
+        self.statuses: list[dict[str, Any]] = []
+        self.targets: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+        self.job_list: list[dict[str, Any]] = []
+        self.pod_list: list[dict[str, Any]] = []
+
+    def _said(self, call: str) -> None:
+        self.calls.append(call)
+        if self.refusals.get(call):
+            raise self.refusals[call].pop(0)
+
+    async def migration(self, *_: str) -> dict[str, Any] | None:
+        return self.body
+
+    async def target(self, *_: str) -> dict[str, Any] | None:
+        self._said("target")
+        return TARGET
+
+    async def jobs(self, *_: str) -> list[dict[str, Any]]:
+        return self.job_list
+
+    async def pods(self, *_: str) -> list[dict[str, Any]]:
+        return self.pod_list
+
+    async def config_map(self, *_: str) -> dict[str, Any] | None:
+        self._said("config_map")
+        return CONFIG_MAP
+
+    async def config_map_version(self, *_: str) -> str | None:
+        self._said("config_map_version")
+        return "5"
+
+    async def create_job(self, _: dict[str, Any]) -> bool:
+        self._said("create_job")
+        return True
+
+    async def create_event(self, _: dict[str, Any]) -> bool:
+        return True
+
+    async def apply_migration_status(self, meta: dict[str, str], status: dict[str, Any]) -> None:
+        self._said("apply_migration_status")
+        self.statuses.append({"meta": meta, **status})
+
+    async def apply_target_status(self, meta: dict[str, str], status: dict[str, Any]) -> None:
+        self._said("apply_target_status")
+        self.targets.append({"meta": meta, **status})
+
+
+def performer(stage: Stage) -> Performer:
+    return Performer(stage, "image:1")  # type: ignore[arg-type]  # answers as Cluster does, without an API server
+
+
+def at(status: SchemaMigrationStatus) -> dict[str, Any]:
+    return {**MIGRATION, "status": status.model_dump(by_alias=True, exclude_none=True, mode="json")}
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_a_quota_refuses_is_tried_again_soon() -> None:
+    stage = Stage(create_job=[ApiError(403, "Forbidden", "exceeded quota")])
+    assert await performer(stage).migration(KEY) == 10.0
+    assert stage.statuses[0]["conditions"][-1]["reason"] == "JobNotCreated"
+
+
+@pytest.mark.asyncio
+async def test_a_status_is_bound_to_what_was_looked_at_and_a_change_meanwhile_makes_it_look_again() -> None:
+    stage = Stage(apply_migration_status=[ApiError(409, "Conflict", "modified")])
+    again = await performer(stage).migration(KEY)
+    assert again is not None
+    assert 0.0 < again < 1.0
+    assert await performer(stage).migration(KEY) is None
+    assert [item["meta"] for item in stage.statuses] == [{"namespace": "shop", "name": "shop", "resourceVersion": "7"}]
+
+
+@pytest.mark.asyncio
+async def test_what_a_busy_api_server_refuses_is_left_to_the_queue() -> None:
+    stage = Stage(create_job=[ApiError(429, "TooManyRequests", "later")])
+    with pytest.raises(ApiError, match="429"):
+        await performer(stage).migration(KEY)
+    assert stage.statuses == []
+
+
+@pytest.mark.asyncio
+async def test_a_spec_that_only_the_api_server_accepts_is_told() -> None:
+    stage = Stage({**MIGRATION, "spec": {**SPEC, "version": "one"}})
+    assert await performer(stage).migration(KEY) is None
+    assert {item["type"] for item in stage.statuses[0]["conditions"]} >= {"Stalled", "Ready"}
+    assert stage.statuses[0]["conditions"][0]["reason"] == "InvalidSpec"
+
+
+@pytest.mark.asyncio
+async def test_scripts_are_read_once_and_then_only_their_versions() -> None:
+    scripts = {"configMaps": [{"name": "scripts"}]}
+    stage = Stage({**MIGRATION, "spec": {**SPEC, "version": "1", "scripts": scripts}})
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    await at_work.migration(KEY)
+    assert [call for call in stage.calls if call.startswith("config_map")] == ["config_map", "config_map_version"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("conflicts", "written"), [(0, 1), (2, 1), (9, 0)])
+async def test_two_migrations_writing_one_target_do_not_undo_each_other_and_hold_up_neither(
+    conflicts: int, written: int
+) -> None:
+    stage = Stage(at(recorded(RunOutcome.LOCK_HELD)))
+    stage.refusals["apply_target_status"] = [ApiError(409, "Conflict", "modified")] * conflicts
+    name = names.job_name("shop", UID, _work(), 2)
+    labels = {names.WORK: _work()}
+    annotations = {names.NUMBER: "2", names.FAILURES: "0", names.GENERATION: "1", names.RECHECK: "false"}
+    meta = {"name": name, "creationTimestamp": "2026-11-22T12:00:00Z", "labels": labels, "annotations": annotations}
+    failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+    stage.job_list = [{"metadata": meta, "status": {"conditions": [failed]}}]
+    await performer(stage).migration(KEY)
+    assert len(stage.targets) == written
+    assert stage.statuses[0]["runs"][0]["name"] == name
+    order = [call for call in stage.calls if call.startswith("apply")]
+    assert order[-1] == "apply_migration_status"
+    assert stage.calls.count("target") == 1 + min(conflicts, 4)
+
+
+def _work() -> str:
+    digest = see(migration_of(MIGRATION).spec.scripts, {}).digest
+    assert digest is not None
+    return names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts=digest, requested_at=None)
