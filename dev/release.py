@@ -19,33 +19,34 @@ NAME = "schema-operator"
 CHART = CHECKOUT / "charts/schema-operator"
 
 
-def install(cluster: Cluster, namespaces: Sequence[str] = ()) -> str:
+def install(cluster: Cluster, namespaces: Sequence[str] = (), name: str = NAME, *, crds: bool = True) -> str:
     """Install or upgrade the operator and wait until it is ready; give the image it runs.
 
-    With `namespaces` it works in these only. Raises CalledProcessError where helm fails, with its words shown.
+    `name` is that of the release and of its namespace. With `namespaces` it works in these only; without `crds` it uses
+    the definitions that are there. Raises CalledProcessError where helm fails, with its words shown.
     """
-    name = image()
+    built = image()
     if "IMAGE" not in os.environ:
-        cluster.load_docker_image(name)
-    repository, _, tag = name.rpartition(":")
-    values = [f"image.repository={repository}", f"image.tag={tag}"]
+        cluster.load_docker_image(built)
+    repository, _, tag = built.rpartition(":")
+    values = [f"image.repository={repository}", f"image.tag={tag}", f"crds.enabled={str(crds).lower()}"]
     values += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
     helm(
         cluster,
         *(
             "upgrade",
             "--install",
-            NAME,
+            name,
             str(CHART),
             "--namespace",
-            NAME,
+            name,
             "--create-namespace",
             "--wait",
             "--timeout=3m",
         ),
         *(f"--set={value}" for value in values),
     )
-    return name
+    return built
 
 
 def helm(cluster: Cluster, *arguments: str) -> str:

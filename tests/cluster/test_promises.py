@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 
 import pytest
+from dev import release
 from dev.cache import CHECKOUT
 from dev.cluster.kubectl import Cluster
 
@@ -16,12 +18,45 @@ EMPTY = "DROP SCHEMA public CASCADE; CREATE SCHEMA public"
 GOOD = {"version": "1", "up": "CREATE TABLE t ();", "down": "DROP TABLE t;"}
 
 
+@pytest.fixture
+def confined(shop: Shop) -> Iterator[str]:
+    """Install an operator for the shop's namespace alone, while the other one is away; give its account."""
+    name = "confined"
+    scale = ("-n", "schema-operator", "scale", "deployment/schema-operator")
+    shop.cluster.kubectl(*scale, "--replicas=0")
+    try:
+        release.install(shop.cluster, [shop.namespace], name, crds=False)
+        yield f"system:serviceaccount:{name}:{name}"
+    finally:
+        release.helm(shop.cluster, "uninstall", name, "--namespace", name, "--ignore-not-found", "--wait")
+        shop.cluster.kubectl("delete", "namespace", name, "--wait=false")
+        shop.cluster.kubectl(*scale, "--replicas=1")
+        shop.cluster.kubectl("-n", "schema-operator", "rollout", "status", "deployment/schema-operator")
+
+
+def test_an_operator_for_one_namespace_has_no_right_elsewhere_and_does_its_work(shop: Shop, confined: str) -> None:
+    shop.migrate(GOOD)
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+    assert allowed(shop.cluster, "list", "sm", confined, "-n", shop.namespace)
+    assert not allowed(shop.cluster, "list", "sm", confined, "-n", "default")
+    assert not allowed(shop.cluster, "list", "secrets", confined, "-n", shop.namespace)
+    shop.migrate(GOOD, version="0")
+    assert conditions(shop.settled())["Ready"] == "True RolledBack"
+
+
+def allowed(cluster: Cluster, verb: str, kind: str, account: str, *place: str) -> bool:
+    try:
+        return cluster.kubectl("auth", "can-i", verb, kind, f"--as={account}", *place).strip() == "yes"
+    except subprocess.CalledProcessError as refused:
+        if refused.output.strip() != "no":
+            raise
+        return False
+
+
 @pytest.mark.parametrize("verb", ["get", "list", "watch"])
 def test_the_operator_can_read_no_secret(operator: Cluster, verb: str) -> None:
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        operator.kubectl("auth", "can-i", verb, "secrets", "--all-namespaces", f"--as={ACCOUNT}")
-    assert caught.value.output.strip() == "no"
-    assert operator.kubectl("auth", "can-i", verb, "jobs", "--all-namespaces", f"--as={ACCOUNT}").strip() == "yes"
+    assert not allowed(operator, verb, "secrets", ACCOUNT, "--all-namespaces")
+    assert allowed(operator, verb, "jobs", ACCOUNT, "--all-namespaces")
 
 
 def test_the_runner_has_no_token_and_no_rights(shop: Shop) -> None:

@@ -273,7 +273,7 @@ class SchemaMigrationStatus(ApiModel):
     """Ready is True only when the wanted version is reached and verified. Reconciling and Stalled are present only
     while they are True, and never together."""
     verification: Annotated[list[VerificationStatus], Field(max_length=100)] | None = None
-    """Results of the verifications in the last run that made any."""
+    """Results of the newest verifications; absent when the last run changed the schema without making any."""
     current_run: RunStatus | None = None
     """The run in flight."""
     runs: Annotated[list[RunStatus], Field(max_length=10)] | None = None

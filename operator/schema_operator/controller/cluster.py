@@ -7,6 +7,7 @@ the API server and not to a cache: a decision made on a stale copy could start a
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote
@@ -20,6 +21,8 @@ from schema_operator.api.model import API_VERSION, GROUP
 
 FIELD_MANAGER = "schema-operator"
 REQUEST_SECONDS = 30.0
+LOG_SECONDS = 3.0
+"""A log comes from a node, which may be gone, and nothing is decided upon it."""
 CONNECTIONS = 8
 """Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
 _OK = range(200, 300)
@@ -51,7 +54,10 @@ class Cluster:
         """Connect as the pod's service account, or as the current kubeconfig says."""
         settings = Configuration()
         settings.connection_pool_maxsize = CONNECTIONS
-        await config.load_config(client_configuration=settings)
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            config.load_incluster_config(client_configuration=settings)
+        else:
+            await config.load_kube_config(client_configuration=settings)
         return cls(ApiClient(configuration=settings))
 
     async def close(self) -> None:
@@ -121,9 +127,8 @@ class Cluster:
     async def log_tail(self, namespace: str, pod: str, container: str, lines: int) -> str:
         """Read the end of a container's log."""
         query = [("container", container), ("tailLines", str(lines))]
-        return (await self._call("GET", f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}/log", query)).decode(
-            errors="replace"
-        )
+        path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}/log"
+        return (await self._call("GET", path, query, seconds=LOG_SECONDS)).decode(errors="replace")
 
     async def _apply_status(self, kind: str, plural: str, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
         """Write a status that was decided upon the object at `resourceVersion`.
@@ -172,13 +177,14 @@ class Cluster:
         *,
         content_type: str = "application/json",
         accept: str = _ANYTHING,
+        seconds: float = REQUEST_SECONDS,
     ) -> bytes:
         headers = {"Accept": accept, "Content-Type": content_type}
         request = await self._client.param_serialize(
             method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
         )
         try:
-            response = await self._client.call_api(*request, _request_timeout=REQUEST_SECONDS)
+            response = await self._client.call_api(*request, _request_timeout=seconds)
             data = bytes(await response.read() or b"")
         except ApiException as error:
             raise _api_error(

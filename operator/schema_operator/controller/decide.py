@@ -68,6 +68,7 @@ RECHECKED_SLOWLY = frozenset(
         Reason.PERMISSION_DENIED,
         Reason.VERSION_IN_THE_WAY,
         Reason.RETRIES_EXHAUSTED,
+        Reason.DISK_FULL,
     }
 )
 CONNECTION_REASONS = frozenset(
@@ -374,7 +375,7 @@ def _settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     if seen.target is None and not _invalid(seen):
         message = (
             f"the TargetDatabase {name} does not exist in namespace {seen.migration.namespace}; "
-            "create it or correct spec.database.name"
+            "create it, or make a SchemaMigration that names another"
         )
         return _stalled(seen, base, Reason.TARGET_NOT_FOUND, message, requeue=PROBLEM_RECHECK_SECONDS, validated=False)
     if seen.problem is not None:
@@ -399,9 +400,6 @@ def _after(
     match outcome:
         case RunOutcome.DONE:
             return _ready(seen, base, last)
-        case RunOutcome.REFUSED if last.reason == Reason.SOURCE_CHANGED:
-            # The node has not seen the newest ConfigMap yet, or it was changed to and fro.
-            return _again(seen, base, last, _uncounted_wait(outcome, last.number))
         case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
             return _stalled_by_run(seen, base, last, retries)
         case RunOutcome.RETRYABLE | RunOutcome.KILLED:
@@ -568,8 +566,9 @@ def _backoff(failures: int, retries: Retries) -> float:
 
 
 def _ready(seen: Observation, base: SchemaMigrationStatus, last: RunStatus) -> Decision:
-    rolled_back = last.action is Action.ROLLBACK or (last.action is Action.NONE and base.state is State.ROLLED_BACK)
-    state = State.ROLLED_BACK if rolled_back else State.APPLIED
+    changes = (run.action for run in base.runs or [] if run.outcome is RunOutcome.DONE)
+    last_change = next((action for action in changes if action in (Action.APPLY, Action.ROLLBACK)), Action.APPLY)
+    state = State.ROLLED_BACK if last_change is Action.ROLLBACK else State.APPLIED
     message = last.message or f"version {base.version} is reached"
     verdicts = {
         ConditionType.VALIDATED: Verdict("True", "ScriptsValid", "the scripts can be run"),
@@ -604,7 +603,7 @@ def _stalled(
         ConditionType.STALLED: Verdict("True", reason, message),
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
         ConditionType.APPLIED: verdict,
-        ConditionType.VERIFIED: Verdict("Unknown", reason, "the wanted version is not reached"),
+        ConditionType.VERIFIED: Verdict("Unknown", reason, "nothing was verified"),
         ConditionType.READY: verdict,
     }
     if outcome is RunOutcome.VERIFICATION_FAILED:

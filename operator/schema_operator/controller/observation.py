@@ -270,7 +270,8 @@ def ended_container(job: str, terminated: Mapping[str, Any], disrupted: str | No
             outcome=outcome,
             reason=_reason(report.reason),
             message=report.message,
-            counted=outcome is RunOutcome.RETRYABLE,
+            # A mounted ConfigMap follows its object after a while; that is no failure of an attempt.
+            counted=outcome is RunOutcome.RETRYABLE and report.reason != Reason.SOURCE_CHANGED,
             report=report,
         )
     if disrupted:

@@ -321,6 +321,12 @@ def test_a_rollback_is_called_one() -> None:
     assert ready(decision) == "True RolledBack"
 
 
+def test_a_run_that_only_looked_does_not_change_what_the_last_change_was() -> None:
+    status = recorded(RunOutcome.DONE, action=Action.ROLLBACK, seconds_ago=100)
+    looked = run(2, ended=ended(report=report(action=Action.NONE)), created=ago(3))
+    assert ready(decide(observation(migration(status=status), runs=(looked,)))) == "True RolledBack"
+
+
 def test_the_success_of_the_generation_before_is_not_this_ones() -> None:
     decision = decide(observation(migration(generation=2), runs=(run(generation=1, ended=ended(report=report())),)))
     assert ready(decision) == "False Progressing"

@@ -130,12 +130,12 @@ ENDLESS = [
     ("the lock is held again and again", recorded(RunOutcome.LOCK_HELD, number=99, seconds_ago=0), 2.0),
     (
         "the node had not seen the ConfigMap",
-        recorded(RunOutcome.REFUSED, reason=Reason.SOURCE_CHANGED, seconds_ago=0),
+        recorded(RunOutcome.RETRYABLE, reason=Reason.SOURCE_CHANGED, seconds_ago=0),
         1.0,
     ),
     (
         "the node never sees the ConfigMap",
-        recorded(RunOutcome.REFUSED, reason=Reason.SOURCE_CHANGED, number=9, seconds_ago=0),
+        recorded(RunOutcome.RETRYABLE, reason=Reason.SOURCE_CHANGED, number=9, seconds_ago=0),
         60.0,
     ),
 ]

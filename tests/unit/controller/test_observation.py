@@ -54,6 +54,13 @@ CONTAINERS = [
     ("refused", terminated(20, message(Outcome.REFUSED, reason="OutOfOrder")), RunOutcome.REFUSED, "OutOfOrder", False),
     ("failed", terminated(21, message(Outcome.FAILED, reason="SyntaxError")), RunOutcome.FAILED, "SyntaxError", False),
     ("may pass later, counted", terminated(10, message(Outcome.RETRYABLE)), RunOutcome.RETRYABLE, None, True),
+    (
+        "another ConfigMap than the controller saw, not counted",
+        terminated(10, message(Outcome.RETRYABLE, reason="SourceChanged")),
+        RunOutcome.RETRYABLE,
+        "SourceChanged",
+        False,
+    ),
     ("lock held, not counted", terminated(40, message(Outcome.LOCK_HELD)), RunOutcome.LOCK_HELD, None, False),
     ("stopped, not counted", terminated(143, message(Outcome.STOPPED)), RunOutcome.STOPPED, None, False),
     ("unknown", terminated(31, message(Outcome.UNKNOWN)), RunOutcome.UNKNOWN, None, False),
