@@ -38,6 +38,7 @@ class Reason(StrEnum):
     MALFORMED_VERSION = "MalformedVersion"
     DUPLICATE_VERSION = "DuplicateVersion"
     MISSING_UP_SCRIPT = "MissingUpScript"
+    UNRECOGNIZED_SCRIPT = "UnrecognizedScript"
     UNKNOWN_VERSION = "UnknownVersion"
     OUT_OF_ORDER = "OutOfOrder"
     CHECKSUM_MISMATCH = "ChecksumMismatch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", help='version to reach; absent, the newest script; "0" for nothing applied')
     parser.add_argument("--as", dest="owner", metavar="NAMESPACE/NAME", help="act for this SchemaMigration")
     parser.add_argument("--description", help="what the change is for; kept in the history")
+    parser.add_argument(
+        "--out-of-order",
+        choices=["Refuse", "Allow"],
+        help="what to do with a script whose version is lower than one that is applied; absent, Refuse",
+    )
+    parser.add_argument(
+        "--lock-wait",
+        type=_seconds,
+        metavar="SECONDS",
+        help="how long to wait for another run on the database before giving up with exit code 40; absent, 30",
+    )
     parser.add_argument("--log-format", choices=["json", "text"], help="json for a request, else text, unless given")
     parser.add_argument(
         "--termination-log",
@@ -74,3 +86,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="also write the report there; for a request, where the kubelet looks unless given",
     )
+
+
+def _seconds(text: str) -> float:
+    """Read a number of seconds; argparse makes of the error what it says of other options."""
+    seconds = float(text)
+    if not math.isfinite(seconds) or seconds < 0:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return seconds

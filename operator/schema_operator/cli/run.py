@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from schema_operator.api import request as requests
-from schema_operator.api.request import Resource, RunRequest, ScriptFolder
+from schema_operator.api.request import OutOfOrder, Resource, RunRequest, ScriptFolder
 from schema_operator.errors import Reason, Refused, SchemaOperatorError
 from schema_operator.postgres import address as addresses
 from schema_operator.runner.main import run as run_request
@@ -65,14 +65,12 @@ def request_of(options: argparse.Namespace) -> RunRequest:
     """Make the request the options describe; raises `Refused(InvalidRequest)`."""
     if options.request is not None:
         return _with_options(_read(options.request), options)
-    return RunRequest(
+    request = RunRequest(
         run=f"laptop-{os.urandom(6).hex()}",
         actor=_actor(),
-        resource=_resource(options.owner),
         folders=(ScriptFolder(path=str(options.scripts), label=""),),
-        version=options.version,
-        description=options.description,
     )
+    return _with_options(request, options)
 
 
 def address_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Address | None:
@@ -97,7 +95,13 @@ def _read(path: Path) -> RunRequest:
 
 def _with_options(request: RunRequest, options: argparse.Namespace) -> RunRequest:
     """Let options win over what the request says."""
-    given = {"version": options.version, "description": options.description, "resource": _resource(options.owner)}
+    given = {
+        "version": options.version,
+        "description": options.description,
+        "resource": _resource(options.owner),
+        "out_of_order": options.out_of_order and OutOfOrder(options.out_of_order),
+        "lock_wait_seconds": options.lock_wait,
+    }
     return msgspec.structs.replace(request, **{name: value for name, value in given.items() if value is not None})
 
 

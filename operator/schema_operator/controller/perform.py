@@ -43,7 +43,7 @@ JOB_RETRY_SECONDS = 10.0
 CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
 TARGET_WRITES = 5
-"""How often the status of a target is tried to be written when the migrations of it write it at the same time."""
+"""How often the status of a target is tried to be written when it changes meanwhile."""
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +64,7 @@ class Performer:
     image: str
     _sources: dict[str, _Known] = field(default_factory=dict)
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
+    _writing_target: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""
@@ -212,19 +213,23 @@ class Performer:
         return None
 
     async def _write_target(self, target: Target, change: Callable[[Target], TargetDatabaseStatus]) -> None:
-        """Write what `change` makes of the newest status: several migrations may write that of one target at once."""
+        """Write what `change` makes of the newest status.
+
+        Migrations of one target write it one after the other; what another hand has changed is read again.
+        """
         newest: Target | None = target
-        for attempt in range(1, TARGET_WRITES + 1):
-            if newest is None or (status := change(newest)) == newest.status:
-                return
-            try:
-                await self.cluster.apply_target_status(_at(newest), _plain(status))
-            except ApiError as error:
-                if error.status not in (CONFLICT, NOT_FOUND) or attempt == TARGET_WRITES:
-                    raise
-                newest, _ = await self._target(target.namespace, target.name)
-            else:
-                return
+        async with self._writing_target:
+            for attempt in range(1, TARGET_WRITES + 1):
+                if newest is None or (status := change(newest)) == newest.status:
+                    return
+                try:
+                    await self.cluster.apply_target_status(_at(newest), _plain(status))
+                except ApiError as error:
+                    if error.status not in (CONFLICT, NOT_FOUND) or attempt == TARGET_WRITES:
+                        raise
+                    newest, _ = await self._target(target.namespace, target.name)
+                else:
+                    return
 
 
 def _at(item: Migration | Target) -> dict[str, str]:

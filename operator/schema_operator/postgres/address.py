@@ -7,7 +7,7 @@ misread is refused here, in words of our own, before libpq connects.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -51,6 +51,10 @@ class Address:
         """The host and port, as messages say them."""
         port = self.parameters.get("port", "")
         return f"{self.host}:{port}" if port and "," not in self.host else self.host
+
+    def verifying(self) -> Address:
+        """Give the address with certificate and host name of the server checked, unless it names an sslmode itself."""
+        return replace(self, parameters={"sslmode": "verify-full"} | self.parameters)
 
 
 def from_text(text: str, extra: dict[str, str] | None = None, role: str | None = None) -> Address:

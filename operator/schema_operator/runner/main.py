@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.request import VerifyWhen
+from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history import store
 from schema_operator.runner.outcome import internal_error, report_of
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from schema_operator.runner.stop import Stop
     from schema_operator.scripts.script import ScriptSet
 
+_MOST_IGNORED_NAMED: Final = 10
+
 
 def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop) -> RunReport:
     """Do what a request asks and give the report; never raises for what can go wrong in a run.
@@ -57,7 +60,11 @@ def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: 
 
 
 def _run(work: Workplace, address: Address | None) -> None:
+    if work.request.version is not None:
+        Version.parse(work.request.version)
     scripts = scripts_of(work.request)
+    if scripts.ignored:
+        work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
     own(work)
@@ -66,6 +73,11 @@ def _run(work: Workplace, address: Address | None) -> None:
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _carry_out(work, decided)
+
+
+def _ignored(files: tuple[str, ...]) -> str:
+    more = f" and {len(files) - _MOST_IGNORED_NAMED} more" if len(files) > _MOST_IGNORED_NAMED else ""
+    return f"ignored, because they are no scripts: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
 
 
 def scripts_of(request: RunRequest) -> ScriptSet:

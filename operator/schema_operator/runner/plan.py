@@ -3,7 +3,8 @@
 One rule: scripts up to the wanted version that the history lacks are applied, oldest first; applied versions above it
 *that this owner applied* are rolled back before, newest first, with the SQL stored when they were applied. Versions of
 other owners are never touched. A version that another owner has applied with the same script counts as applied, but is
-not ours: it is not rolled back with us, and says nothing about the order of our versions.
+not ours: it is not rolled back with us, and says nothing about the order of our versions. Where it is above the wanted
+version, that version cannot be reached, and the run is refused.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ def plan(
     goal = goal_of(scripts, history, wanted)
     rollbacks = tuple(one for one in reversed(history.of(owner)) if one.version > goal)
     applies = tuple(one for one in scripts.scripts if one.version <= goal and history.get(one.version) is None)
+    _require_none_of_others_above(scripts, history, owner, goal)
     _require_nothing_in_the_way(rollbacks, history, owner)
     _require_reversible(rollbacks)
     if out_of_order is OutOfOrder.REFUSE:
@@ -115,17 +117,30 @@ def first_difference(stored: str, present: str) -> int | None:
     return next((number for number, (old, new) in enumerate(pairs, start=1) if old != new), None)
 
 
+def _require_none_of_others_above(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
+    """Refuse where another owner applied one of our scripts that must not be there: the version cannot be reached."""
+    above = [one for one in history.applied if one.version > goal and scripts.get(one.version) is not None]
+    others = [one for one in above if one.owner != owner]
+    if others:
+        raise Refused(
+            Reason.VERSION_IN_THE_WAY,
+            f"{goal} is wanted, but another owner has applied {_names_with_owners(others)}, which is among these scripts; "
+            f"only its owner can roll it back; let it do so, or want {max(one.version for one in others)} or higher",
+            Location(version=others[0].version.text),
+        )
+
+
 def _require_nothing_in_the_way(rollbacks: Sequence[AppliedVersion], history: History, owner: str | None) -> None:
     """Refuse where another owner applied something after the oldest change that would be undone."""
     if not rollbacks:
         return
     later = history.applied[history.applied.index(rollbacks[-1]) + 1 :]
-    others = [f"{one.version} (of {one.owner or 'no resource'})" for one in later if one.owner != owner]
+    others = [one for one in later if one.owner != owner]
     if others:
         raise Refused(
             Reason.VERSION_IN_THE_WAY,
             f"rolling back {_names(rollbacks)} would take away what later versions of others may build on: "
-            f"{', '.join(others)}; roll those back first",
+            f"{_names_with_owners(others)}; roll those back first",
             Location(version=rollbacks[-1].version.text),
         )
 
@@ -150,9 +165,14 @@ def _require_order(applies: Sequence[Script], history: History, owner: str | Non
         raise Refused(
             Reason.OUT_OF_ORDER,
             f"{names} is below {highest}, which is applied already, so it was never tried in this order; give it a "
-            "higher version, or allow it with outOfOrder: Allow",
+            "higher version, or allow it: with policy.outOfOrder: Allow in the TargetDatabase, by hand with "
+            "--out-of-order Allow",
             Location(version=late[0].version.text, file=late[0].up.file),
         )
+
+
+def _names_with_owners(versions: Sequence[AppliedVersion]) -> str:
+    return ", ".join(f"{one.version} (of {one.owner or 'no resource'})" for one in versions)
 
 
 def _names(versions: Sequence[AppliedVersion]) -> str:

@@ -81,9 +81,9 @@ def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
 
 
 _EMPTY: Final = {
-    ScriptKind.UP: "the script holds no statement; write what it should do, or SELECT 1; if nothing is meant",
+    ScriptKind.UP: "the script holds no statement; write what it should do, or SELECT 1 if nothing is meant",
     ScriptKind.DOWN: "the script holds no statement, so a rollback would undo nothing; write what undoes the up "
-    "script, or SELECT 1; if nothing is to be undone, or remove the script if the version cannot be rolled back",
+    "script, or SELECT 1 if nothing is to be undone, or remove the script if the version cannot be rolled back",
     ScriptKind.VERIFY: "the script holds no statement, so it would verify nothing; write a query or remove the script",
 }
 

@@ -1,7 +1,9 @@
 """Scripts from where they are kept: files of a folder, keys of a ConfigMap, the resource itself.
 
 A file is a script when its name is `VERSION_NAME.up.sql`, `VERSION_NAME.down.sql` or `VERSION_NAME.verify.sql` (`_NAME`
-may be absent, NAME may hold anything but a slash). Other files are left alone and listed, hidden ones are not seen.
+may be absent, NAME may hold anything but a slash). A file that begins with a digit and ends in `.sql` all the same is
+refused: left alone, a script whose name is misspelt would be a version that has gone, and be rolled back. Other files
+are left alone and listed, hidden ones are not seen.
 Scripts of one version are found by the version: their names may differ, the up script's counts.
 """
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from schema_operator.api.request import InlineScript, ScriptFolder
 
 _FILE_NAME = re.compile(r"(?P<version>[^_]*)(?:_(?P<name>.*))?\.(?P<kind>up|down|verify)\.sql", re.DOTALL)
+_LOOKS_LIKE_A_SCRIPT = re.compile(r"[0-9].*\.sql", re.DOTALL | re.IGNORECASE)
 _FORM = "VERSION_NAME.up.sql (and .down.sql, .verify.sql)"
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MOST_NAMED = 5
@@ -60,12 +63,15 @@ class _Found:
 def from_entries(entries: Iterable[Entry]) -> ScriptSet:
     """Make the scripts of files, in whatever order they come.
 
-    Raises `Refused` for the first thing wrong: MalformedVersion, InvalidEncoding, DuplicateVersion, MissingUpScript.
+    Raises `Refused` for the first thing wrong: UnrecognizedScript, MalformedVersion, InvalidEncoding, DuplicateVersion,
+    MissingUpScript.
     """
     known = sorted(entries, key=lambda entry: (entry.label, entry.name))
+    others = [entry for entry in known if not _script_name(entry.name) and not entry.name.startswith(".")]
+    for entry in others:
+        _refuse_unrecognized(entry)
     found = [_found(entry, match) for entry in known if (match := _script_name(entry.name))]
-    ignored = [entry.file for entry in known if not _script_name(entry.name) and not entry.name.startswith(".")]
-    return _script_set(found, ignored)
+    return _script_set(found, [entry.file for entry in others])
 
 
 def from_inline(scripts: Sequence[InlineScript]) -> ScriptSet:
@@ -96,6 +102,16 @@ def require_not_empty(scripts: ScriptSet) -> ScriptSet:
 
 def _script_name(name: str) -> re.Match[str] | None:
     return None if name.startswith(".") else _FILE_NAME.fullmatch(name)
+
+
+def _refuse_unrecognized(entry: Entry) -> None:
+    if _LOOKS_LIKE_A_SCRIPT.fullmatch(entry.name):
+        raise Refused(
+            Reason.UNRECOGNIZED_SCRIPT,
+            "the name is like a script's, but ends in none of .up.sql, .down.sql and .verify.sql (in lower case); "
+            "correct it, or, if the file is no script, give it another ending than .sql",
+            Location(file=entry.file),
+        )
 
 
 def _found(entry: Entry, match: re.Match[str]) -> _Found:

@@ -11,7 +11,7 @@ import pytest
 
 from schema_operator import __version__
 from schema_operator.api import request as requests
-from schema_operator.api.request import RunRequest
+from schema_operator.api.request import OutOfOrder, RunRequest, ScriptFolder
 from schema_operator.cli import run
 from schema_operator.cli.main import _parser, execute
 from schema_operator.errors import Reason, Refused
@@ -49,6 +49,57 @@ def test_options_make_a_request() -> None:
     assert (request.resource.owner, request.version, request.description) == ("shop/a", "1.2", "d")
     assert request.run.startswith("laptop-")
     assert request.run != run.request_of(options).run
+
+
+def test_limits_of_a_run_are_options_and_win_over_a_request(tmp_path: Path) -> None:
+    given = ["--out-of-order", "Allow", "--lock-wait", "0.5"]
+    bare = run.request_of(_parser().parse_args(["run", "--scripts", "f"]))
+    assert (bare.out_of_order, bare.lock_wait_seconds) == (OutOfOrder.REFUSE, 30.0)
+    request = run.request_of(_parser().parse_args(["run", "--scripts", "f", *given]))
+    assert (request.out_of_order, request.lock_wait_seconds) == (OutOfOrder.ALLOW, 0.5)
+    path = tmp_path / "request"
+    path.write_bytes(requests.encode(RunRequest(run="r", actor="a", out_of_order=OutOfOrder.ALLOW)))
+    asked = run.request_of(_parser().parse_args(["run", "--request", str(path), "--lock-wait", "0"]))
+    assert (asked.out_of_order, asked.lock_wait_seconds) == (OutOfOrder.ALLOW, 0.0)
+    asked = run.request_of(_parser().parse_args(["run", "--request", str(path), "--out-of-order", "Refuse"]))
+    assert asked.out_of_order is OutOfOrder.REFUSE
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--lock-wait", "-1"),
+        ("--lock-wait", "nan"),
+        ("--lock-wait", "inf"),
+        ("--lock-wait", "x"),
+        ("--out-of-order", "no"),
+    ],
+)
+def test_limits_that_make_no_sense_are_no_command_line(option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        _parser().parse_args(["run", "--scripts", "f", f"{option}={value}"])
+    assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("version", ["v1", "1-rollback"])
+@pytest.mark.parametrize("by_request", [False, True])
+def test_a_malformed_version_is_refused_before_anything_is_connected_to(
+    tmp_path: Path, version: str, *, by_request: bool
+) -> None:
+    (tmp_path / "1_x.up.sql").write_text("SELECT 1")
+    options = ["--scripts", str(tmp_path), "--version", version]
+    if by_request:
+        folders = (ScriptFolder(path=str(tmp_path), label=""),)
+        (tmp_path / "request").write_bytes(
+            requests.encode(RunRequest(run="r", actor="a", version=version, folders=folders))
+        )
+        options = ["--request", str(tmp_path / "request"), "--log-format", "text"]
+    program = Path(sys.executable).with_name("schema-operator")
+    command = [program, "run", *options, "--uri", "postgresql://127.0.0.1:1/nobody-listens"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (20, "")
+    assert ended.stderr.startswith("MalformedVersion: ")
+    assert version in ended.stderr
 
 
 @pytest.mark.parametrize("owner", ["shop", "/a", "shop/", "a/b/c"])

@@ -1,5 +1,6 @@
 """What is done with a decision when the API server says no."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,10 +8,11 @@ import pytest
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
 from schema_operator.controller import names
 from schema_operator.controller.cluster import ApiError
-from schema_operator.controller.observation import migration_of
+from schema_operator.controller.observation import Ended, migration_of, target_of
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.source import see
-from unit.controller.scenes import SPEC, UID, recorded
+from schema_operator.controller.target import status_after
+from unit.controller.scenes import NOW, SPEC, UID, recorded
 
 KEY = ("shop", "shop")
 MIGRATION = {
@@ -154,3 +156,34 @@ def _work() -> str:
     digest = see(migration_of(MIGRATION).spec.scripts, {}).digest
     assert digest is not None
     return names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts=digest, requested_at=None)
+
+
+@pytest.mark.asyncio
+async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their_target() -> None:
+    """Each has read the target before any of them writes it; the API server takes only the newest version."""
+    stage = Stage()
+    version, status = 3, TARGET.get("status", {})
+
+    async def target(*_: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {**TARGET, "metadata": {**TARGET["metadata"], "resourceVersion": str(version)}, "status": status}
+
+    async def apply(meta: dict[str, str], written: dict[str, Any]) -> None:
+        nonlocal version, status
+        await asyncio.sleep(0)
+        if meta["resourceVersion"] != str(version):
+            raise ApiError(409, "Conflict", "modified")
+        version, status = version + 1, written
+
+    vars(stage).update(target=target, apply_target_status=apply)
+    at_work = performer(stage)
+    seen = target_of(await target())
+    names_of = [f"shop-{number}" for number in range(12)]
+    end = Ended(outcome=RunOutcome.KILLED, message="it ended")
+    await asyncio.gather(
+        *(
+            at_work._write_target(seen, lambda newest, of=name: status_after(newest, of, of, end, NOW))
+            for name in names_of
+        )
+    )
+    assert {item["migration"] for item in status["runs"]} == set(names_of)

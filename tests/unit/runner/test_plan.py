@@ -72,6 +72,9 @@ PLANS = {
     "what another applied counts as applied": Case(("1", "2"), (applied("1", THEM),), applies=("2",)),
     "another's versions do not make ours late": Case(("1",), (applied("9", THEM),), applies=("1",)),
     "another's versions above the wanted one stay": Case(("1",), (applied("9", THEM), applied("1"))),
+    "another's version above the wanted one that is not among our scripts stays": Case(
+        ("1", "3"), (applied("1"), applied("2", THEM)), wanted="1"
+    ),
     "another's version from before is not in the way": Case(
         ("1",), (applied("9", THEM), applied("1"), applied("2")), wanted="1", rollbacks=("2",)
     ),
@@ -114,7 +117,21 @@ REFUSALS = {
         Reason.VERSION_IN_THE_WAY,
         ("7", "no resource"),
     ),
-    "a late version": (Case(("1", "2"), (applied("2"),)), Reason.OUT_OF_ORDER, ("1", "2", "outOfOrder")),
+    "below what another applied of our scripts": (
+        Case(("1.0.0", "1.1.0", "1.2"), (applied("1.0.0"), applied("1.1.0", THEM), applied("1.2", None)), "1.0.0"),
+        Reason.VERSION_IN_THE_WAY,
+        ("1.0.0 is wanted", f"1.1.0 (of {THEM}), 1.2 (of no resource)", "only its owner can roll it back"),
+    ),
+    "version 0 where another applied what is among our scripts": (
+        Case(("1",), (applied("1", THEM),), "0"),
+        Reason.VERSION_IN_THE_WAY,
+        (f"1 (of {THEM})",),
+    ),
+    "a late version": (
+        Case(("1", "2"), (applied("2"),)),
+        Reason.OUT_OF_ORDER,
+        ("1", "2", "policy.outOfOrder", "--out-of-order Allow"),
+    ),
 }
 
 

@@ -73,17 +73,25 @@ def test_the_up_scripts_name_counts_where_names_differ() -> None:
 
 
 def test_other_files_are_ignored_and_listed_and_hidden_ones_not_seen() -> None:
-    names = ["README.md", "1_a.sql", "1_a.up.sql.bak", "1_a.UP.SQL", "up.sql", "1_a.undo.sql", ".1_b.up.sql", ".git"]
+    names = ["README.md", "1_a.md", "1_a.up.sql.bak", "up.sql", "roles.sql", ".1_b.up.sql", ".1_b.sql", ".git"]
     scripts = from_entries(of_names("1_a.up.sql", *names))
     assert [script.name for script in scripts.scripts] == ["a"]
     assert scripts.ignored == (
-        "shop/1_a.UP.SQL",
-        "shop/1_a.sql",
-        "shop/1_a.undo.sql",
+        "shop/1_a.md",
         "shop/1_a.up.sql.bak",
         "shop/README.md",
+        "shop/roles.sql",
         "shop/up.sql",
     )
+
+
+@pytest.mark.parametrize("name", ["2_y.sql", "2.sql", "2_y.verfy.sql", "2_y.UP.SQL", "2_y.up.SQL", "2_a\n.undo.sql"])
+def test_what_looks_like_a_script_and_is_none_is_refused_and_not_left_out(name: str) -> None:
+    error = refused(of_names("1_a.up.sql", "2_y.down.sql", name))
+    assert error.reason is Reason.UNRECOGNIZED_SCRIPT
+    assert error.location == Location(file=f"shop/{name}")
+    for ending in (".up.sql", ".down.sql", ".verify.sql", "another ending than .sql"):
+        assert ending in error.sentence
 
 
 def test_a_file_without_a_label_is_called_by_its_name() -> None:

@@ -27,9 +27,14 @@ def at(line: int, column: int, statement: int | None = None, statements: int | N
 
 WHOLE = Location(version="1.2", file="shop/1.2_a.up.sql")
 PROBLEMS = {
-    "empty": ("", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1;"),
-    "only comments": ("-- later\n/* ; */ ;;\n", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1;"),
-    "only what pg_dump writes around": ("\\restrict a1\n\\unrestrict a1\n", Reason.EMPTY_MIGRATION, WHOLE, "SELECT 1"),
+    "empty": ("", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1 if"),
+    "only comments": ("-- later\n/* ; */ ;;\n", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1 if"),
+    "only what pg_dump writes around": (
+        "\\restrict a1\n\\unrestrict a1\n",
+        Reason.EMPTY_MIGRATION,
+        WHOLE,
+        "or SELECT 1 if",
+    ),
     "a commit": ("SELECT 1;\n  COMMIT;", Reason.TRANSACTION_CONTROL, at(2, 3, 2, 2), "COMMIT is not possible"),
     "a whole block": ("BEGIN; SELECT 1; END;", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 3), "remove it"),
     "a rollback": (f"{GOOD}ROLLBACK", Reason.TRANSACTION_CONTROL, at(1, 24, 2, 2), "ROLLBACK"),

@@ -21,9 +21,15 @@ if TYPE_CHECKING:
 def address_of(connection: ConnectionFiles) -> Address:
     """Read an address from mounted Secrets.
 
+    Where an authority is given and no sslmode, neither here nor in the URI, the server is checked in full: libpq's own
+    default would go on without TLS when the authority has not signed.
     Raises `Refused`: SecretNotFound, SecretKeyNotFound, InvalidConnection.
     """
-    tls = _tls(connection.tls)
+    address = _address_of(connection, _tls(connection.tls))
+    return address.verifying() if connection.tls.ca else address
+
+
+def _address_of(connection: ConnectionFiles, tls: dict[str, str]) -> Address:
     if connection.uri is not None:
         return addresses.from_text(read(connection.uri), tls, connection.role)
     parts: dict[str, str | None] = {
