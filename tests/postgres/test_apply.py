@@ -118,7 +118,33 @@ def test_a_failing_verify_script_leaves_nothing(product: Product, database: Data
     assert database.rows("SELECT * FROM item") == [(1,)]
     (verification,) = ended.report.verification
     assert verification.result == "Failed"
-    assert "statement 2" in (verification.found or "")
+    assert (verification.name, verification.found) == ("1.1.0_name.verify.sql", "false")
+    place = "1.1.0_name.verify.sql, statement 2 of 2, line 1: expected true, found false"
+    assert place in ended.report.message
+
+
+@pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True)
+@pytest.mark.parametrize(
+    ("check", "result", "found"),
+    [
+        ("SELECT true WHERE false", "Failed", "no row"),
+        ("SELECT NULL::boolean", "Failed", "NULL"),
+        ("SELECT x FROM (VALUES (true), (false)) AS v (x)", "Failed", "a row that is not true"),
+        (
+            "SELECT nothing",
+            "Error",
+            'column "nothing" does not exist; write the schema before the name, or create it in',
+        ),
+    ],
+)
+def test_what_a_verify_script_found_is_told_without_its_place(
+    product: Product, tmp_path: Path, check: str, result: str, found: str
+) -> None:
+    folder = write(tmp_path / "scripts", {"1_x.up.sql": "SELECT 1", "1_x.verify.sql": f"\n{check};"})
+    report = product.run("--scripts", folder).report
+    (verification,) = report.verification
+    assert (verification.result, (verification.found or "")[: len(found)]) == (result, found)
+    assert f"1_x.verify.sql, statement 1 of 1, line 2: expected true, found {found}" in report.message
 
 
 @pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True)

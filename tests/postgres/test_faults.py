@@ -46,12 +46,21 @@ def test_a_run_that_has_to_wait_too_long_names_the_holder(product: Product, data
     folder = write(tmp_path / "a", _slow(3))
     first = product.start("--scripts", folder, "--as", "shop/first")
     database.wait_for(SLEEPING)
-    request = RunRequest(run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), lock_wait_seconds=0.3)
+    request = RunRequest(run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), lock_wait_seconds=1.5)
     second = product.request(tmp_path, request)
     assert (second.code, second.report.reason) == (40, "LockHeld")
-    assert "application schema-operator/shop/first" in second.report.message
-    assert "application schema-operator/shop/first" in (second.report.blocker or "")
-    assert any("schema-operator/shop/first" in line.message for line in second.progress)
+    (pid,) = database.rows(GUARD)[0]
+    since = database.value(
+        f"SELECT to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') "
+        f"FROM pg_stat_activity WHERE pid = {pid}"
+    )
+    holder = f"schema-operator/shop/first (session {pid}), since {since}"
+    assert second.report.blocker == holder
+    sentence = f"another run of schema-operator is at work: {holder}; "
+    assert second.report.message.startswith(sentence)
+    waiting = {line.message for line in second.progress if line.step == "WaitingForLock"}
+    assert waiting == {sentence + "waiting"}
+    assert "idle" not in second.stdout
     assert finish(first).code == 0
 
 
@@ -180,8 +189,11 @@ def test_a_lock_that_is_let_go_is_waited_for(product: Product, database: Databas
         database.wait_for(waiting)
         database.wait_for(f"SELECT NOT ({waiting})")
         database.wait_for(waiting)
-    assert finish(process).code == 0
+    ended = finish(process)
+    assert ended.code == 0
     assert database.versions() == ["1"]
+    waited = {(one.version, one.statement, one.statements) for one in ended.progress if one.step == "WaitingForLock"}
+    assert waited == {("1", 2, 2)}
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,147 @@ def test_a_role_without_rights_is_told_which_grant_it_needs(
     _no_canary(ended)
 
 
+def _grants(message: str) -> list[str]:
+    """Give the commands a sentence tells to run."""
+    commands = message.partition("run: ")[2]
+    return [part.strip() for part in commands.split(";") if part.strip().startswith("GRANT ")]
+
+
+def test_a_role_that_did_not_install_the_history_is_told_the_grants_that_help(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    files = {"1_x.up.sql": "SELECT 1", "1_x.down.sql": "SELECT 1"}
+    folder = write(tmp_path / "a", files)
+    assert product.run("--scripts", folder).code == 0
+    write(folder, {**files, "2_x.up.sql": "SELECT pg_sleep(0)"})
+    uri = database.uri_of(role, CANARY_ENCODED)
+    ended = product.run("--scripts", folder, uri=uri)
+    assert (ended.code, ended.report.reason) == (20, "PermissionDenied")
+    grants = _grants(ended.report.message)
+    assert grants == [
+        f'GRANT USAGE ON SCHEMA schema_operator TO "{role}"',
+        f'GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA schema_operator TO "{role}"',
+    ]
+    assert "as its owner postgres" in ended.report.message
+    database.execute(grants[0])
+    again = product.run("--scripts", folder, uri=uri)
+    assert (again.code, _grants(again.report.message)) == (20, grants)
+    database.execute(grants[1])
+    assert product.run("--scripts", folder, uri=uri).code == 0
+    assert product.run("--scripts", folder, "--version", "1").code == 20, "2 has no rollback script"
+    _no_canary(ended)
+
+
+def test_a_role_that_may_only_read_the_history_is_refused_before_a_script_runs(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1"})
+    assert product.run("--scripts", folder).code == 0
+    database.execute(f"GRANT USAGE ON SCHEMA schema_operator TO {role}")
+    database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA schema_operator TO {role}")
+    uri = database.uri_of(role, CANARY_ENCODED)
+    assert product.run("--scripts", folder, uri=uri).code == 0, "nothing is written where there is nothing to do"
+    write(folder, {"1_x.up.sql": "SELECT 1", "2_x.up.sql": "SELECT 1"})
+    ended = product.run("--scripts", folder, uri=uri)
+    assert (ended.code, ended.report.reason) == (20, "PermissionDenied")
+    assert f'GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA schema_operator TO "{role}"' in ended.report.message
+    assert not any(line.step == "Applying" for line in ended.progress)
+
+
+def test_a_role_that_may_not_fill_the_empty_schema_is_told_the_grant(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    database.execute("CREATE SCHEMA schema_operator")
+    folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1"})
+    uri = database.uri_of(role, CANARY_ENCODED)
+    ended = product.run("--scripts", folder, uri=uri)
+    assert (ended.code, ended.report.reason) == (20, "PermissionDenied")
+    (grant,) = _grants(ended.report.message)
+    assert grant == f'GRANT USAGE, CREATE ON SCHEMA schema_operator TO "{role}"'
+    database.execute(grant)
+    assert product.run("--scripts", folder, uri=uri).code == 0
+
+
+def _as_role(folder: Path, uri: str, role: str) -> RunRequest:
+    (folder / "uri").write_text(uri)
+    connection = ConnectionFiles(uri=SecretFile(secret="s", key="uri", folder=str(folder)), role=role)
+    return RunRequest(run="r", actor="a", inline=(InlineScript(version="1", up="SELECT 1"),), connection=connection)
+
+
+def test_a_role_the_user_is_no_member_of_is_told_with_the_grant(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    other = f"{role} Owner"
+    database.execute(f'CREATE ROLE "{other}"; GRANT CREATE ON DATABASE {database.name} TO "{other}"')
+    try:
+        request = _as_role(tmp_path, database.uri_of(role, CANARY_ENCODED), other)
+        ended = product.request(tmp_path, request, uri="")
+        assert (ended.code, ended.report.reason) == (20, "PermissionDenied")
+        (grant,) = _grants(ended.report.message)
+        assert grant == f'GRANT "{other}" TO "{role}"'
+        database.execute(grant)
+        assert product.request(tmp_path, request, uri="").code == 0
+    finally:
+        database.execute(f'DROP OWNED BY "{other}"; DROP ROLE "{other}"')
+    _no_canary(ended)
+
+
+def test_a_role_that_does_not_exist_is_named(product: Product, database: Database, tmp_path: Path) -> None:
+    ended = product.request(tmp_path, _as_role(tmp_path, database.uri, "nobody-here"), uri="")
+    assert (ended.code, ended.report.reason) == (20, "InvalidConnection")
+    assert "the role nobody-here" in ended.report.message
+    assert "does not exist" in ended.report.message
+
+
+def test_a_user_that_may_not_connect_is_told_the_grant(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    database.execute(f"REVOKE CONNECT ON DATABASE {database.name} FROM PUBLIC")
+    database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {role}")
+    folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1"})
+    uri = database.uri_of(role, CANARY_ENCODED)
+    ended = product.run("--scripts", folder, uri=uri)
+    assert (ended.code, ended.report.reason) == (20, "AuthFailed")
+    (grant,) = _grants(ended.report.message)
+    assert grant == f'GRANT CONNECT ON DATABASE "{database.name}" TO "{role}"'
+    database.execute(grant)
+    assert product.run("--scripts", folder, uri=uri).code == 0
+
+
+def test_a_version_of_another_that_is_among_our_scripts_cannot_be_passed(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    files = {f"{version}_x.{kind}.sql": "SELECT 1" for version in ("1.0.0", "1.1.0") for kind in ("up", "down")}
+    folder = write(tmp_path / "a", files)
+    assert product.run("--scripts", folder, "--version", "1.0.0", "--as", "shop/shop").code == 0
+    assert product.run("--scripts", folder, "--as", "shop/other").code == 0
+    ended = product.run("--scripts", folder, "--as", "shop/shop", "--version", "1.0.0")
+    assert (ended.code, ended.report.reason) == (20, "VersionInTheWay")
+    assert "1.1.0 (of shop/other)" in ended.report.message
+    assert "only its owner can roll it back" in ended.report.message
+    assert database.applied() == ["1.0.0", "1.1.0"]
+    assert product.run("--scripts", folder, "--as", "shop/other", "--version", "1.0.0").report.versions == ("1.1.0",)
+    assert product.run("--scripts", folder, "--as", "shop/shop", "--version", "1.0.0").code == 0
+
+
+def test_other_files_are_named_once_and_a_renamed_script_is_refused(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    files = {"1_x.up.sql": "SELECT 1", "2_y.up.sql": "SELECT 1", "2_y.down.sql": "SELECT 1"}
+    folder = write(tmp_path / "a", {**files, **{f"note-{number:02}.md": "" for number in range(12)}})
+    ended = product.run("--scripts", folder)
+    names = ", ".join(f"note-{number:02}.md" for number in range(10))
+    (line,) = [one for one in ended.progress if "ignored" in one.message]
+    assert (line.step, line.message) == ("Planning", f"ignored, because they are no scripts: {names} and 2 more")
+    for kind in ("up", "down"):
+        (folder / f"2_y.{kind}.sql").unlink()
+    (folder / "2_y.sql").write_text("SELECT 1")
+    ended = product.run("--scripts", folder)
+    assert (ended.code, ended.report.reason) == (20, "UnrecognizedScript")
+    assert ended.report.message.startswith("file 2_y.sql: ")
+    assert database.applied() == ["1", "2"]
+
+
 def test_a_schema_made_for_the_role_is_enough(product: Product, database: Database, role: str, tmp_path: Path) -> None:
     database.execute(f"CREATE SCHEMA schema_operator AUTHORIZATION {role}")
     folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1;"})

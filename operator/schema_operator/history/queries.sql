@@ -4,6 +4,20 @@
 -- Whether the control schema is there: its table of versions.
 SELECT to_regclass('schema_operator.control_versions') IS NOT NULL;
 
+-- access --
+-- Whose the control schema is, whether its tables are there, and whether this role may do with them what a run does.
+-- Asked of the catalog, by oid: names of a schema are an error for who has no USAGE on it.
+SELECT pg_get_userbyid(n.nspowner)::text, count(c.oid) > 0,
+       has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
+FROM pg_namespace AS n
+CROSS JOIN (VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
+                   ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
+                   ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
+                   ('events', 'INSERT')) AS needed (relation, privilege)
+LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation
+WHERE n.nspname = 'schema_operator'
+GROUP BY n.oid, n.nspowner;
+
 -- control_version --
 -- Versions of the control schema that were installed.
 SELECT version FROM schema_operator.control_versions;

@@ -52,6 +52,18 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What the present role may do with the control schema."""
+
+    schema_owner: str
+    """The role that may give rights to it."""
+    tables: bool
+    """Whether its tables are there."""
+    enough: bool
+    """Whether a run may read and write the history."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredScripts:
     """What a version was applied with."""
 

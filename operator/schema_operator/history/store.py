@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.version import ROLLBACK_SUFFIX, Version
 from schema_operator.errors import Reason, Refused
-from schema_operator.history.records import AppliedVersion, Author, Change, History, StoredScripts
+from schema_operator.history.records import Access, AppliedVersion, Author, Change, History, StoredScripts
 from schema_operator.postgres import queries
 
 if TYPE_CHECKING:
@@ -21,6 +21,12 @@ NAME_LIMIT: Final = 255
 def installed(session: Session) -> bool:
     """Say whether the control schema is there."""
     return bool(session.query(QUERIES["installed"])[0][0])
+
+
+def access(session: Session) -> Access | None:
+    """Say what the present role may do with the control schema; None where there is none. Needs no rights itself."""
+    rows = session.query(QUERIES["access"])
+    return Access(*rows[0]) if rows else None
 
 
 def control_version(session: Session) -> Version:

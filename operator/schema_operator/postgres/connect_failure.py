@@ -20,7 +20,7 @@ _TEXTS: Final = (
     (r'role ".*" does not exist|is not permitted to log in|SASL authentication|no such user', Reason.AUTH_FAILED),
     (r"password retrieved from file|SCRAM|requires? a (?:valid client )?certificate", Reason.AUTH_FAILED),
     (r'database ".*" does not exist|no such database', Reason.DATABASE_NOT_FOUND),
-    (r"permission denied for database", Reason.PERMISSION_DENIED),
+    (r"permission denied for database", Reason.AUTH_FAILED),
     (r"\bSSL\b|\bTLS\b|certificate|private key file", Reason.TLS_FAILED),
     (r"session is read-only|server is in hot standby mode|server is not in hot standby mode", Reason.NOT_PRIMARY),
     (r"invalid [a-z_ ]+ value|invalid connection option|unsupported startup parameter", Reason.INVALID_CONNECTION),
@@ -28,6 +28,11 @@ _TEXTS: Final = (
 _BUSY: Final = re.compile(
     r"too many (?:clients|connections)|remaining connection slots|starting up|shutting down|recovery mode"
     r"|not (?:yet )?accepting connections|currently accepting connections"
+)
+_NO_CONNECT: Final = re.compile(r"permission denied for database")
+_MAY_NOT_CONNECT: Final = (
+    "the server at {place} knows user {user}, but does not let it into database {database}; run: "
+    'GRANT CONNECT ON DATABASE "{database}" TO "{user}"'
 )
 _WHY_UNREACHABLE: Final = (
     (r"could not translate host name|Name or service not known|name resolution", "its name is not known"),
@@ -48,7 +53,8 @@ def explain(text: str, address: Address) -> SchemaOperatorError:
             "the run is tried again",
         )
     reason = next((reason for pattern, reason in _TEXTS if re.search(pattern, text)), Reason.UNREACHABLE)
-    sentence = _SENTENCES[reason].format(
+    template = _MAY_NOT_CONNECT if _NO_CONNECT.search(text) else _SENTENCES[reason]
+    sentence = template.format(
         place=address.place,
         user=address.user or "(not given)",
         database=address.database or "(not given)",
@@ -71,7 +77,6 @@ _SENTENCES: Final = {
     Reason.DATABASE_NOT_FOUND: (
         "the server at {place} has no database {database}; create it, or correct the name in the connection"
     ),
-    Reason.PERMISSION_DENIED: 'user {user} may not connect; run: GRANT CONNECT ON DATABASE "{database}" TO "{user}"',
     Reason.TLS_FAILED: (
         "TLS with the server at {place} failed: it offers none, or its certificate is not signed by the given "
         "authority or not for this host, or a certificate or key file cannot be used; correct the "

@@ -51,6 +51,14 @@ class Holder:
     application: str
     state: str | None
     seconds: float | None
+    since: str | None = None
+    """When the session began, in UTC; only asked for where the lock is one of ours."""
+
+    @property
+    def at_work(self) -> str:
+        """Name the run whose session this is: what the session does says nothing, a guard session is always idle."""
+        since = f", since {self.since}" if self.since else ""
+        return f"{self.application or 'a run without a name'} (session {self.pid}){since}"
 
     def __str__(self) -> str:
         parts = [f"application {self.application}" if self.application else "no application name"]
@@ -117,10 +125,7 @@ class Guard:
         self._connection.close()
 
     def _holders(self, name: str, parameters: dict[str, object]) -> tuple[Holder, ...]:
-        return tuple(
-            Holder(pid, application, state, seconds)
-            for pid, application, state, seconds in self._execute(QUERIES[name], parameters)
-        )
+        return tuple(Holder(*row) for row in self._execute(QUERIES[name], parameters))
 
     def _execute(
         self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None

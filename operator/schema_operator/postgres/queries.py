@@ -23,6 +23,11 @@ def load(path: Path) -> dict[str, sql.SQL]:
     return {name: sql.SQL(_literal(text)) for name, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
+def identifier(name: str) -> str:
+    """Write a name as SQL does, for commands that people copy out of messages."""
+    return sql.Identifier(name).as_string(None)
+
+
 def _literal(text: str) -> LiteralString:
     """Vouch for a query: the files are part of the program, so their text is as literal as text in the code."""
     return _COMMENT.sub("", text).strip()

@@ -29,9 +29,10 @@ SELECT pg_try_advisory_lock({lock_class}, {guard});
 SELECT pg_try_advisory_lock({token}::int8);
 
 -- lock_holders --
--- Who holds the guard lock or the fence, oldest first. State and age are absent where the role may not see them.
+-- Who holds the guard lock or the fence, oldest first. State, age and beginning are absent where the role may not see them.
 SELECT l.pid, coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), ''), a.state,
-       EXTRACT(epoch FROM clock_timestamp() - a.backend_start)::float8
+       EXTRACT(epoch FROM clock_timestamp() - a.backend_start)::float8,
+       to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM pg_locks AS l
 LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
 WHERE l.locktype = 'advisory' AND l.granted

@@ -77,7 +77,7 @@ class Session:
     def __init__(self, connection: Connection, facts: Facts, role: str | None) -> None:
         self._connection = connection
         self._facts = facts
-        self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else sql.SQL("")
+        self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else None
         self.pid = connection.info.backend_pid
         self.started = ""
         """When the server began this session, to know it again; empty until `recognise` was called."""
@@ -86,6 +86,16 @@ class Session:
     def lost(self) -> bool:
         """Whether the connection is gone."""
         return self._connection.pgconn.status != pq.ConnStatus.OK
+
+    @property
+    def user(self) -> str:
+        """The user that is logged in."""
+        return self._connection.info.user
+
+    def become(self) -> None:
+        """Take on the role of the connection, where it names one, outside any transaction; raises `ServerFailure`."""
+        if self._become is not None:
+            self._exchange(self._become.as_bytes(None))
 
     def recognise(self) -> None:
         """Learn when the server began this session; nothing where the role may not see it."""
@@ -221,7 +231,8 @@ class Session:
             (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "SET client_connection_check_interval = '500ms'"),
         ]
         extra = [sql.SQL(text) for possible, text in newer if possible]
-        return sql.SQL(";").join([self._become, QUERIES["limits"], *extra])
+        become = [] if self._become is None else [self._become]
+        return sql.SQL(";").join([*become, QUERIES["limits"], *extra])
 
     def _exchange(self, message: bytes) -> list[PGresult]:
         """Send one message of statements of ours and give their results; raises `ServerFailure`."""

@@ -124,8 +124,9 @@ def _require_none_of_others_above(scripts: ScriptSet, history: History, owner: s
     if others:
         raise Refused(
             Reason.VERSION_IN_THE_WAY,
-            f"{goal} is wanted, but another owner has applied {_names_with_owners(others)}, which is among these scripts; "
-            f"only its owner can roll it back; let it do so, or want {max(one.version for one in others)} or higher",
+            f"{goal} is wanted, but another owner has applied {_names_with_owners(others)}, which is among these "
+            "scripts; only its owner can roll it back; let it do so, or want "
+            f"{max(one.version for one in others)} or higher",
             Location(version=others[0].version.text),
         )
 
@@ -172,7 +173,7 @@ def _require_order(applies: Sequence[Script], history: History, owner: str | Non
 
 
 def _names_with_owners(versions: Sequence[AppliedVersion]) -> str:
-    return ", ".join(f"{one.version} (of {one.owner or 'no resource'})" for one in versions)
+    return ", ".join(f"{one.version} (of {one.owner or 'no resource, by hand without --as'})" for one in versions)
 
 
 def _names(versions: Sequence[AppliedVersion]) -> str:

@@ -21,7 +21,7 @@ from schema_operator.errors import (
 from schema_operator.postgres.guard import FENCE, Holder
 from schema_operator.postgres.session import Begun, CommitLost
 from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain, to_error
-from schema_operator.runner.polling import Pauses
+from schema_operator.runner.polling import Lines, Pauses
 from schema_operator.runner.report import Step
 
 if TYPE_CHECKING:
@@ -122,7 +122,11 @@ def _again(work: Workplace, attempt: Callable[[], T]) -> T:
                 raise _error(work, failure) from None
             blocker = work.findings.blocker
             work.reporter.progress(
-                Step.WAITING, f"waiting for a lock{f' held by {blocker}' if blocker else ''}, trying again"
+                Step.WAITING,
+                f"waiting for a lock{f' held by {blocker}' if blocker else ''}, trying again",
+                version=failure.location.version,
+                statement=failure.location.statement,
+                statements=failure.location.statements,
             )
         except (SchemaOperatorError, CommitLost):
             work.session.rollback()
@@ -144,6 +148,7 @@ def _error(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
 def _begin(work: Workplace, *, pinned: bool, read_only: bool = False) -> Begun:
     """Begin a transaction that holds the fence; raises `LockHeld` where another keeps it, `Retryable(GuardLost)`."""
     pauses = Pauses(work.request.lock_wait_seconds, shortest=0.05, longest=0.5)
+    lines = Lines()
     while True:
         work.stop.check()
         begun = work.session.begin(work.guard.keys(), read_only=read_only, pinned=pinned)
@@ -156,11 +161,13 @@ def _begin(work: Workplace, *, pinned: bool, read_only: bool = False) -> Begun:
                 "the session that keeps other runs away was ended, so another run may have come in between; nothing of "
                 "the present version was changed; the next run reads the history anew",
             )
-        holders = _names(work.guard.holders(FENCE))
+        found = work.guard.holders(FENCE)
+        holders = _names(found)
         if pauses.over:
             work.findings = replace(work.findings, blocker=holders)
             raise LockHeld(Reason.LOCK_HELD, f"a transaction of another run is still open: {holders}; wait for its end")
-        work.reporter.progress(Step.WAITING, f"waiting for the transaction of another run: {holders}")
+        if lines.due([one.pid for one in found], pauses.elapsed):
+            work.reporter.progress(Step.WAITING, f"waiting for the transaction of another run: {holders}")
         work.stop.sleep(pauses.next())
 
 

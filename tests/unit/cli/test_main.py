@@ -95,7 +95,7 @@ def test_a_malformed_version_is_refused_before_anything_is_connected_to(
         )
         options = ["--request", str(tmp_path / "request"), "--log-format", "text"]
     program = Path(sys.executable).with_name("schema-operator")
-    command = [program, "run", *options, "--uri", "postgresql://127.0.0.1:1/nobody-listens"]
+    command = [str(program), "run", *options, "--uri", "postgresql://127.0.0.1:1/nobody-listens"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (20, "")
     assert ended.stderr.startswith("MalformedVersion: ")

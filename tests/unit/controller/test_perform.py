@@ -1,25 +1,27 @@
 """What is done with a decision when the API server says no."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
+from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import names
 from schema_operator.controller.cluster import ApiError
-from schema_operator.controller.observation import Ended, migration_of, target_of
+from schema_operator.controller.observation import Ended, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.source import see
 from schema_operator.controller.target import status_after
 from unit.controller.scenes import NOW, SPEC, UID, recorded
 
 KEY = ("shop", "shop")
-MIGRATION = {
+MIGRATION: dict[str, Any] = {
     "metadata": {"namespace": "shop", "name": "shop", "uid": UID, "generation": 1, "resourceVersion": "7"},
     "spec": SPEC,
 }
-TARGET = {
+TARGET: dict[str, Any] = {
     "metadata": {"namespace": "shop", "name": "shop", "uid": "target-uid", "generation": 1, "resourceVersion": "3"},
     "spec": {"connection": {"uriSecret": {"name": "shop", "key": "uri"}}},
 }
@@ -158,11 +160,16 @@ def _work() -> str:
     return names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts=digest, requested_at=None)
 
 
+def reported(name: str, end: Ended) -> Callable[[Target], TargetDatabaseStatus]:
+    return lambda newest: status_after(newest, name, name, end, NOW)
+
+
 @pytest.mark.asyncio
 async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their_target() -> None:
     """Each has read the target before any of them writes it; the API server takes only the newest version."""
     stage = Stage()
-    version, status = 3, TARGET.get("status", {})
+    version = 3
+    status: dict[str, Any] = {}
 
     async def target(*_: str) -> dict[str, Any]:
         await asyncio.sleep(0)
@@ -180,10 +187,5 @@ async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their
     seen = target_of(await target())
     names_of = [f"shop-{number}" for number in range(12)]
     end = Ended(outcome=RunOutcome.KILLED, message="it ended")
-    await asyncio.gather(
-        *(
-            at_work._write_target(seen, lambda newest, of=name: status_after(newest, of, of, end, NOW))
-            for name in names_of
-        )
-    )
+    await asyncio.gather(*(at_work._write_target(seen, reported(name, end)) for name in names_of))
     assert {item["migration"] for item in status["runs"]} == set(names_of)

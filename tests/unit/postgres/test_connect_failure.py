@@ -25,7 +25,7 @@ AT = 'connection failed: connection to server at "db", port 5432 failed: '
             Refused,
         ),
         ('FATAL:  database "shop" does not exist', Reason.DATABASE_NOT_FOUND, Refused),
-        ('FATAL:  permission denied for database "shop"', Reason.PERMISSION_DENIED, Refused),
+        ('FATAL:  permission denied for database "shop"', Reason.AUTH_FAILED, Refused),
         ("server does not support SSL, but SSL was required", Reason.TLS_FAILED, Refused),
         ("SSL error: certificate verify failed", Reason.TLS_FAILED, Refused),
         ('root certificate file "/x" does not exist', Reason.TLS_FAILED, Refused),

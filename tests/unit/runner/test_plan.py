@@ -120,7 +120,11 @@ REFUSALS = {
     "below what another applied of our scripts": (
         Case(("1.0.0", "1.1.0", "1.2"), (applied("1.0.0"), applied("1.1.0", THEM), applied("1.2", None)), "1.0.0"),
         Reason.VERSION_IN_THE_WAY,
-        ("1.0.0 is wanted", f"1.1.0 (of {THEM}), 1.2 (of no resource)", "only its owner can roll it back"),
+        (
+            "1.0.0 is wanted",
+            f"1.1.0 (of {THEM}), 1.2 (of no resource, by hand without --as)",
+            "only its owner can roll it back",
+        ),
     ),
     "version 0 where another applied what is among our scripts": (
         Case(("1",), (applied("1", THEM),), "0"),

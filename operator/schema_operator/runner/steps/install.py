@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import installation, store
+from schema_operator.postgres.queries import identifier
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.scripted import run_script
@@ -13,7 +14,7 @@ from schema_operator.runner.transaction import Deed, commit, look
 
 if TYPE_CHECKING:
     from schema_operator.api.version import Version
-    from schema_operator.history.records import History
+    from schema_operator.history.records import Access, History
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script
 
@@ -42,6 +43,16 @@ def history_of(work: Workplace) -> History:
     return history
 
 
+def require_recordable(work: Workplace) -> None:
+    """Refuse, before a script has run for hours, where the role could not write into the history that it has done so.
+
+    Raises `Refused(PermissionDenied)` with the GRANTs to run.
+    """
+    access = look(work, lambda: store.access(work.session), pinned=True)
+    if access is not None and not access.enough:
+        raise _denied(work, access)
+
+
 def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
     newest = missing[-1].version
 
@@ -63,14 +74,8 @@ def _has(work: Workplace, version: Version) -> bool:
 
 def _refused(work: Workplace, failed: Failed) -> Refused:
     """Say what a failure of our own statements means: nothing of the user's was touched."""
-    role = work.address.role or work.address.user or "the_role"
     if failed.reason is Reason.PERMISSION_DENIED:
-        return Refused(
-            Reason.PERMISSION_DENIED,
-            f"the role {role} may not create or use the schema schema_operator, where the history is kept; run: "
-            f'GRANT CREATE ON DATABASE "{work.facts.database}" TO "{role}" (or, as its owner, '
-            f'CREATE SCHEMA schema_operator AUTHORIZATION "{role}"), or use the role that installed it',
-        )
+        return _denied(work, look(work, lambda: store.access(work.session), pinned=True))
     if failed.reason in _NOT_OURS:
         return Refused(
             Reason.CONTROL_SCHEMA_DAMAGED,
@@ -78,3 +83,28 @@ def _refused(work: Workplace, failed: Failed) -> Refused:
             "or move away what somebody else made there",
         )
     return Refused(failed.reason, f"the control schema cannot be installed: {failed.sentence}", failed.location)
+
+
+def _denied(work: Workplace, access: Access | None) -> Refused:
+    """Name the GRANTs that help: to make the schema where there is none, else what its owner can give."""
+    name = work.address.role or work.session.user
+    role = identifier(name)
+    if access is None:
+        sentence = (
+            f"the role {name} may not create the schema schema_operator, where the history is kept; run: "
+            f"GRANT CREATE ON DATABASE {identifier(work.facts.database)} TO {role} (or, as an administrator, "
+            f"CREATE SCHEMA schema_operator AUTHORIZATION {role})"
+        )
+    elif access.tables:
+        sentence = (
+            f"the role {name} may not use the schema schema_operator, where the history is kept; as its owner "
+            f"{access.schema_owner}, run: GRANT USAGE ON SCHEMA schema_operator TO {role}; "
+            f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA schema_operator TO {role}; or let "
+            "connection.role be the owner"
+        )
+    else:
+        sentence = (
+            f"the role {name} may not create tables in the schema schema_operator, where the history is kept; as its "
+            f"owner {access.schema_owner}, run: GRANT USAGE, CREATE ON SCHEMA schema_operator TO {role}"
+        )
+    return Refused(Reason.PERMISSION_DENIED, sentence)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.report import VerificationReport, VerificationResult
-from schema_operator.errors import Failed, Location, Reason, Refused, VerificationFailed
+from schema_operator.errors import NOWHERE, Failed, Location, Reason, Refused, VerificationFailed
 from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain, sentence
 from schema_operator.runner.report import Step
-from schema_operator.runner.steps.scripted import place_of
 from schema_operator.runner.transaction import Watch, look
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import Statement, statements_of, transaction_control
@@ -28,6 +28,22 @@ _CANCELLED: Final = "57014"
 _READ_ONLY: Final = "25006"
 
 Reports = tuple[VerificationReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A result, and where in the verify script the statement stands that did not pass."""
+
+    report: VerificationReport
+    place: Location = NOWHERE
+
+    @property
+    def failed(self) -> bool:
+        return self.report.result is not VerificationResult.PASSED
+
+    def __str__(self) -> str:
+        place = f", {self.place}" if self.place != NOWHERE else ""
+        return f"{self.report.name}{place}: expected {self.report.expected}, found {self.report.found}"
 
 
 def require_single_statements(verifications: Sequence[Verification]) -> None:
@@ -51,13 +67,14 @@ def before_commit(work: Workplace, script: Script, verifications: Sequence[Verif
     Raises `Failed(VerificationFailed)` where one does not pass; the results are among the findings.
     """
     own = (_script_report(work, script, script.verify),) if script.verify else ()
-    reports = (*own, *(_report(work, one, script.version.text) for one in verifications))
-    if failing := _failing(reports):
+    checked = (*own, *(_report(work, one, script.version.text) for one in verifications))
+    reports = tuple(one.report for one in checked)
+    if any(one.failed for one in checked):
         work.findings = work.findings.with_verification(reports)
         raise Failed(
             Reason.VERIFICATION_FAILED,
-            f"applied and rolled back again, because {_described(failing)}; nothing of this version is left; correct "
-            "the script or the check",
+            f"applied and rolled back again, because a check did not pass: {_described(checked)}; nothing of this "
+            "version is left; correct the script or the check",
             Location(version=script.version.text, file=script.up.file),
         )
     return reports
@@ -67,23 +84,19 @@ def after_commit(work: Workplace, verifications: Sequence[Verification]) -> None
     """Run the checks of the resource on what is committed; raises `VerificationFailed` where one does not pass."""
     if not verifications:
         return
-    reports = look(work, lambda: tuple(_report(work, one, None) for one in verifications), pinned=False)
-    work.findings = work.findings.with_verification(reports)
-    if failing := _failing(reports):
+    checked = look(work, lambda: tuple(_report(work, one, None) for one in verifications), pinned=False)
+    work.findings = work.findings.with_verification(tuple(one.report for one in checked))
+    if any(one.failed for one in checked):
         raise VerificationFailed(
             Reason.VERIFICATION_FAILED,
-            f"the versions are applied, but {_described(failing)}; correct the database by a new version, or the check",
+            f"the versions are applied, but a check did not pass: {_described(checked)}; correct the database by a new "
+            "version, or the check",
         )
 
 
-def _failing(reports: Reports) -> Reports:
-    return tuple(one for one in reports if one.result is not VerificationResult.PASSED)
-
-
-def _described(failing: Reports) -> str:
-    first = failing[0]
-    more = f" (and {len(failing) - 1} more)" if len(failing) > 1 else ""
-    return f"the verification {first.name} expected {first.expected} and found {first.found}{more}"
+def _described(checked: Sequence[_Checked]) -> str:
+    first, *others = (one for one in checked if one.failed)
+    return f"{first} (and {len(others)} more)" if others else str(first)
 
 
 class _Answer:
@@ -121,7 +134,7 @@ class _Answer:
         return "NULL" if self.value is None else self.value
 
 
-def _report(work: Workplace, verification: Verification, version: str | None) -> VerificationReport:
+def _report(work: Workplace, verification: Verification, version: str | None) -> _Checked:
     """Run a check of the resource; it is read-only."""
     work.reporter.progress(Step.VERIFYING, f"verifying {verification.name}", version=version)
     (statement,) = statements_of(_source(verification))
@@ -129,41 +142,52 @@ def _report(work: Workplace, verification: Verification, version: str | None) ->
     with work.session.undone(read_only=True):
         problem = _problem(work, statement, answer)
     passed = answer.rows == 1 and answer.value == verification.expect
-    return VerificationReport(
-        name=verification.name,
-        version=version,
-        result=_result(passed=passed, problem=problem),
-        expected=verification.expect,
-        found=(problem or answer.found)[:_FOUND_LIMIT],
+    return _Checked(
+        VerificationReport(
+            name=verification.name,
+            version=version,
+            result=_result(passed=passed, problem=problem),
+            expected=verification.expect,
+            found=(problem or answer.found)[:_FOUND_LIMIT],
+        )
     )
 
 
-def _script_report(work: Workplace, script: Script, source: Source) -> VerificationReport:
+def _script_report(work: Workplace, script: Script, source: Source) -> _Checked:
     """Run a version's own checks; they may write, because everything they do is rolled back."""
     version = script.version.text
     work.reporter.progress(Step.VERIFYING, f"verifying {version}", version=version)
     statements = statements_of(source)
     with work.session.undone():
-        found = next((text for one in statements if (text := _script_problem(work, one, len(statements)))), None)
-    problem = found[1] if found else None
-    return VerificationReport(
+        problem = next((bad for one in statements if (bad := _script_problem(work, one, len(statements)))), None)
+    report = VerificationReport(
         name=source.file,
         version=version,
-        result=_result(passed=found is None, problem=problem if found and found[0] else None),
+        result=VerificationResult.PASSED if problem is None else problem.result,
         expected="true",
-        found=(problem or "true")[:_FOUND_LIMIT],
+        found="true" if problem is None else problem.found[:_FOUND_LIMIT],
     )
+    return _Checked(report, NOWHERE if problem is None else problem.place)
 
 
-def _script_problem(work: Workplace, statement: Statement, count: int) -> tuple[bool, str] | None:
-    """Say what is wrong with a statement of a verify script, and whether it is an error; None where nothing is."""
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """What is wrong with a statement of a verify script."""
+
+    result: VerificationResult
+    found: str
+    place: Location
+
+
+def _script_problem(work: Workplace, statement: Statement, count: int) -> _Problem | None:
+    """Say what is wrong with a statement of a verify script; None where nothing is."""
     answer = _Answer()
-    place = place_of(statement, count, Location())
+    place = Location(statement=statement.number, statements=count, line=statement.line)
     if error := _problem(work, statement, answer):
-        return True, f"{place}: {error}"
+        return _Problem(VerificationResult.ERROR, error, place)
     if not answer.boolean or (answer.all_true and answer.rows):
         return None
-    return False, f"{place}: {answer.found if not answer.rows or answer.rows == 1 else 'a row that is not true'}"
+    return _Problem(VerificationResult.FAILED, answer.found if answer.rows <= 1 else "a row that is not true", place)
 
 
 def _problem(work: Workplace, statement: Statement, answer: _Answer) -> str | None:
