@@ -200,7 +200,7 @@ def _in_flight(seen: Observation, run: Run) -> Decision:
         return Decision(status=_observed(seen, base), requeue=requeue)
     verdict = _working(seen, run, current)
     return Decision(
-        status=_with(seen, base, _state_of(seen.progress), _reconciling(verdict)),
+        status=_with(seen, base, _state_of(status.state, seen.progress), _reconciling(verdict)),
         events=_trouble_event(seen, run),
         requeue=requeue,
     )
@@ -220,8 +220,13 @@ def _working(seen: Observation, run: Run, current: str | None) -> Verdict:
     return Verdict("False", "Progressing", message)
 
 
-def _state_of(progress: Progress | None) -> State:
-    return _STATES.get(progress.step, State.PLANNING) if progress else State.PENDING
+def _state_of(before: State | None, progress: Progress | None) -> State:
+    if progress is None:
+        return State.PENDING
+    waits = progress.step == "WaitingForLock" and progress.version is not None
+    if waits and before is not None and before in _STATES.values():
+        return before  # a version that waits for a table is still being applied, or rolled back
+    return _STATES.get(progress.step, State.PLANNING)
 
 
 def _trouble_event(seen: Observation, run: Run) -> tuple[Event, ...]:

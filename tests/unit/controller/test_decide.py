@@ -262,6 +262,23 @@ def test_a_run_at_work_is_reconciling_and_its_progress_shown(progress: Progress,
     assert decision.requeue == 1.0
 
 
+@pytest.mark.parametrize(
+    ("before", "version", "state"),
+    [
+        (State.ROLLING_BACK, "1.0.0", State.ROLLING_BACK),
+        (State.APPLYING, "1.0.0", State.APPLYING),
+        (State.PENDING, None, State.PLANNING),
+        (State.APPLYING, None, State.PLANNING),
+    ],
+)
+def test_a_version_that_waits_for_a_table_is_still_in_work(before: State, version: str | None, state: State) -> None:
+    waits = Progress(step="WaitingForLock", version=version, message="waiting")
+    status = SchemaMigrationStatus(observed_generation=1, state=before)
+    decision = decide(observation(migration(status=status), runs=(run(),), progress=waits))
+    assert decision.status is not None
+    assert decision.status.state is state
+
+
 def test_progress_never_decides() -> None:
     done = Progress(step="Verifying", message="all done", percent=100)
     assert ready(decide(observation(runs=(run(),), progress=done))) == "False Progressing"
