@@ -38,6 +38,12 @@ def _request(folder: Path, *verify: Verification, version: str | None = None) ->
     )
 
 
+def test_progress_says_how_much_is_done(product: Product, tmp_path: Path) -> None:
+    ended = product.run("--scripts", write(tmp_path / "scripts", SHOP))
+    percents = {line.version: line.percent for line in reversed(ended.progress) if line.step == "Applying"}
+    assert percents == {"1.0.0": 0, "1.1.0": 50}
+
+
 def test_versions_are_applied_in_order_and_written_down(product: Product, database: Database, tmp_path: Path) -> None:
     folder = write(tmp_path / "scripts", SHOP)
     ended = product.run("--scripts", folder, "--as", "shop/shop", "--description", "opening day")

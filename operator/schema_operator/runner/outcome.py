@@ -47,6 +47,8 @@ class Findings:
     owner: str | None = None
     action: Action = Action.NONE
     """What the plan is about; a plan with both is named by what people must see, the rollback."""
+    planned: int = 0
+    """How many versions the plan rolls back and applies; 0 before it is made."""
     wanted: frozenset[Version] = frozenset()
     """The versions of the scripts up to the wanted one: applied by whomever, they say how far the schema is."""
     server: Server | None = None
@@ -66,7 +68,13 @@ class Findings:
         """Give the findings after it was decided what to do."""
         action = Action.ROLLBACK if decided.rollbacks else Action.APPLY if decided.applies else Action.NONE
         wanted = frozenset(one.version for one in scripts.scripts if one.version <= decided.wanted)
-        return replace(self, action=action, wanted=wanted)
+        return replace(self, action=action, planned=len(decided.rollbacks) + len(decided.applies), wanted=wanted)
+
+    def percent(self, statement: int, statements: int) -> int | None:
+        """Say how much of the plan is done while a statement runs, each version counting alike; None without a plan."""
+        if not self.planned:
+            return None
+        return int(100 * (len(self.applied) + len(self.rolled_back) + (statement - 1) / statements) / self.planned)
 
     def with_applied(self, version: AppliedVersion) -> Findings:
         """Give the findings after a version was committed."""

@@ -79,9 +79,12 @@ class Reporter:
         version: str | None = None,
         statement: int | None = None,
         statements: int | None = None,
+        percent: int | None = None,
     ) -> None:
         """Say what the run is doing; drops lines when there are more than ten a second."""
-        line = Progress(step=step, message=message, version=version, statement=statement, statements=statements)
+        line = Progress(
+            step=step, message=message, version=version, statement=statement, statements=statements, percent=percent
+        )
         if self._pace.allows(line, time.monotonic()):
             if self._format is LogFormat.JSON:
                 _write_json(LogLine(time=_now(), progress=line))

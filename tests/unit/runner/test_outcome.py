@@ -95,6 +95,15 @@ def test_what_a_failed_run_was_about_is_known_from_its_plan() -> None:
     assert (report.action, report.versions, report.version) == (Action.ROLLBACK, (), "2")
 
 
+def test_percent_counts_versions_alike_and_statements_within_them() -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("9"),)))
+    assert findings.percent(1, 2) is None
+    both = _planned(findings, "2", rollbacks=("9",))
+    assert [both.percent(1, 2), both.percent(2, 2)] == [0, 25]
+    second = both.with_rolled_back(_applied("9"))
+    assert [second.percent(1, 4), second.percent(4, 4)] == [50, 87]
+
+
 def test_all_rolled_back_is_version_0() -> None:
     findings = Findings(owner="shop/shop").with_history(History((_applied("1"),))).with_rolled_back(_applied("1"))
     assert report_of("r", findings, None, 1.0).version == "0"

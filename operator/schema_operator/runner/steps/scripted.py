@@ -25,12 +25,18 @@ def run_script(work: Workplace, source: Source, version: str, step: Step) -> Non
     Raises `ServerFailure` with the place of the statement, `Failed`, `PartlyApplied` and `Stopped`.
     """
     statements = statements_of(source)
+    count = len(statements)
     for statement in statements:
         work.stop.check()
         work.reporter.progress(
-            step, f"{_WORDS[step]} {version}", version=version, statement=statement.number, statements=len(statements)
+            step,
+            f"{_WORDS[step]} {version}",
+            version=version,
+            statement=statement.number,
+            statements=count,
+            percent=work.findings.percent(statement.number, count),
         )
-        _run_statement(work, statement, len(statements), Location(version=version, file=source.file))
+        _run_statement(work, statement, count, Location(version=version, file=source.file))
 
 
 def place_of(statement: Statement, count: int, within: Location, position: int | None = None) -> Location:
