@@ -33,6 +33,26 @@ class OutOfOrder(StrEnum):
     ALLOW = "Allow"
 
 
+@unique
+class TransactionMode(StrEnum):
+    """How a script is divided into transactions."""
+
+    AUTO = "Auto"
+    """One transaction where the script allows it; else units of its own, with a journal."""
+    REQUIRED = "Required"
+    """One transaction; a script that cannot be one is refused."""
+    NEVER = "Never"
+    """Every statement is committed by itself, with a journal."""
+
+
+@unique
+class ChecksumPolicy(StrEnum):
+    """What to do where an applied script was changed since."""
+
+    STRICT = "Strict"
+    WARN = "Warn"
+
+
 class SecretFile(Record, frozen=True, kw_only=True):
     """One key of a Secret, as a file in the runner's file system.
 
@@ -96,6 +116,28 @@ class InlineScript(Record, frozen=True, kw_only=True):
     up: str
     down: str | None = None
     verify: str | None = None
+    transaction: TransactionMode | None = None
+
+
+class LockLimits(Record, frozen=True, kw_only=True):
+    """How far a run may go to get the locks it needs."""
+
+    max_stall_seconds: float = 0.1
+    """The longest that waiting in the server's queue for a lock may keep others waiting."""
+    give_up_seconds: float = 30.0
+    """How long a version is tried again while others hold locks it needs, and how long the outcome of a COMMIT that was
+    not answered is asked for."""
+    show_queries: bool = False
+    """Whether the query of a session that is in the way may be shown."""
+
+
+class Requirements(Record, frozen=True, kw_only=True):
+    """What must be there before anything is applied."""
+
+    versions: tuple[str, ...] = ()
+    """Versions that must be applied already, by whomever."""
+    extensions: tuple[str, ...] = ()
+    """Extensions that must be installed in the database."""
 
 
 class ScriptFolder(Record, frozen=True, kw_only=True):
@@ -134,11 +176,18 @@ class RunRequest(Record, frozen=True, kw_only=True):
     description: str | None = None
     verify: tuple[Verification, ...] = ()
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
+    checksums: ChecksumPolicy = ChecksumPolicy.STRICT
+    locks: LockLimits = LockLimits()
+    variables: dict[str, str] = {}
+    """Values for psql-style variables in the scripts (`:name`, `:'name'`, `:"name"`); others are left as they are."""
+    requires: Requirements = Requirements()
+    baseline: str | None = None
+    """The version an existing schema has already: scripts up to it are recorded as applied and not run, where nothing
+    is recorded yet."""
+    allow: tuple[str, ...] = ()
+    """Named acknowledgements, values of `Acknowledgement`."""
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
-    give_up_seconds: float = 30.0
-    """How long a version is tried again while others hold locks it needs, and how long the outcome of a COMMIT that was
-    not answered is asked for."""
 
 
 def encode(request: RunRequest) -> bytes:

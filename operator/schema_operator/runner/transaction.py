@@ -110,7 +110,7 @@ class Watch:
 
 def _again(work: Workplace, attempt: Callable[[], T]) -> T:
     """Make attempts until one passes, fails for good, or time is up; what is open is rolled back between them."""
-    pauses = Pauses(work.request.give_up_seconds, shortest=0.05, longest=2.0)
+    pauses = Pauses(work.request.locks.give_up_seconds, shortest=0.05, longest=2.0)
     work.findings = replace(work.findings, blocker=None)
     while True:
         try:
@@ -182,7 +182,7 @@ def _resolve(work: Workplace, deed: Deed) -> bool:
     """
     old_pid, old_started = work.session.pid, work.session.started
     work.session.close()
-    pauses = Pauses(work.request.give_up_seconds, shortest=0.1, longest=2.0)
+    pauses = Pauses(work.request.locks.give_up_seconds, shortest=0.1, longest=2.0)
     while not pauses.over and not work.stop.requested:
         with suppress(ServerFailure, Retryable, Refused):
             if (answer := _ask(work, deed)) is not None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
+from schema_operator.api.request import TransactionMode
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -32,6 +34,10 @@ class Source:
     """What is executed: without a byte-order mark."""
     checksum: str
     """SHA-256, in hex, of the bytes exactly as they were."""
+    line: int = 1
+    """Line of the file on which the text begins: a file may hold the up and the down script."""
+    transaction: TransactionMode = TransactionMode.AUTO
+    """How the script is divided into transactions."""
 
     @classmethod
     def from_bytes(cls, file: str, content: bytes) -> Source:
