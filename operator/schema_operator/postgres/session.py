@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
 _TICK_SECONDS = 0.1
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
+_LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
+"""Severities of errors after which the server ends the session; the connection may look alive for a moment longer."""
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 140000
@@ -331,5 +333,5 @@ def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
         table=diagnosis.table_name,
         column=diagnosis.column_name,
         constraint=diagnosis.constraint_name,
-        lost=lost or diagnosis.sqlstate in _SHUTDOWN_STATES,
+        lost=lost or diagnosis.severity_nonlocalized in _LAST_WORDS or diagnosis.sqlstate in _SHUTDOWN_STATES,
     )

@@ -156,6 +156,13 @@ _EXISTS = Explanation(
     "something outside these scripts made it; drop or rename it, or leave it out of the script",
 )
 _LOST = Explanation(Reason.CONNECTION_LOST, _LATER, "the next run starts where this one ended")
+_LAST_WORDS: Final = {
+    "25P04": _BY_STATE["25P04"],
+    "53100": Explanation(
+        Reason.DISK_FULL, _LATER, "the server went down because its disk is full; free or add space, then start it"
+    ),
+}
+"""What a session was ended with that says more than that it was ended."""
 _EXTENSION = Explanation(
     Reason.EXTENSION_NOT_AVAILABLE, _FAILED, "install the extension's package on the server, or choose another"
 )
@@ -199,7 +206,7 @@ def explain(error: ServerError) -> Explanation:
     found = _BY_STATE.get(state) or next((meaning for states, meaning in _GROUPS if state in states), None)
     if found is None:
         found = _BY_CLASS.get(state[:2], _OTHER)
-    return found if found.verdict is _LATER or not error.lost else _LOST
+    return found if found.verdict is _LATER or not error.lost else _LAST_WORDS.get(state, _LOST)
 
 
 def sentence(error: ServerError) -> str:
