@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dev import debian
@@ -49,7 +50,7 @@ def clock(tmp_path: Path) -> Path:
 def start(scene: Scene, library: str, clock: Path) -> Start:
     """Starts a run with limits whose clock is what the file says."""
 
-    def begin(offset: str, **limits: float) -> Watched:
+    def begin(offset: str, **limits: Any) -> Watched:
         clock.write_text(offset)
         environment = {
             **os.environ,

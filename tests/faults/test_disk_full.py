@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 from dev.postgres.packages import MAJORS
 from dev.postgres.server import PostgresServer
-from psycopg import sql
 
-from support.disk import SmallDisk, small_disk
+from support.disk import SmallDisk, Tablespace, small_disk
 from support.faults import Scene, assert_nothing_lost, numbers, prepare
 from support.postgres import Database
 
@@ -26,22 +22,6 @@ ROWS_OF_A_KILOBYTE = "CREATE TABLE big {place} AS SELECT repeat('x', 1000) AS fi
 FREE_KIBIBYTES = 64
 LOG_MEBIBYTES = 56
 """Three files of the server's log, and a bit."""
-
-
-@dataclass(frozen=True)
-class Tablespace:
-    name: str
-    disk: SmallDisk
-
-
-@pytest.fixture
-def tablespace(server: PostgresServer) -> Iterator[Tablespace]:
-    name = f"small_{uuid.uuid4().hex[:8]}"
-    with small_disk(server, name, 8) as disk, psycopg.connect(server.uri(), autocommit=True) as connection:
-        place = sql.SQL("CREATE TABLESPACE {} LOCATION {}")
-        connection.execute(place.format(sql.Identifier(name), sql.Literal(str(disk.folder))))
-        yield Tablespace(name, disk)
-        connection.execute(sql.SQL("DROP TABLESPACE {}").format(sql.Identifier(name)))
 
 
 @pytest.mark.fault(27)

@@ -1,27 +1,21 @@
 """Runs that are broken at a random moment, hundreds of times; `make soak` does it ten thousand times.
 
 After every break, what the history says is what is there, and what a report says is what the history says; after a few
-of them the next run completes. The moments come from a seed ($SCHEMA_OPERATOR_SEED), the number of breaks from
-$SCHEMA_OPERATOR_KILLS.
+of them the next run completes.
 """
 
 from __future__ import annotations
 
-import os
-import random
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
 import pytest
 from dev.postgres.packages import MAJORS
-from dev.postgres.server import PostgresServer
 
-from support.faults import State, numbers, prepare, quiet, require_true_report, scripts
-from support.forked import Forker, Order
-from support.postgres import Ended, new_database, write
+from support.faults import State, numbers, quiet, require_true_report, scripts
+from support.loops import KILLS, MOST_KILLS_IN_ONE_DATABASE, Loop
+from support.postgres import Ended, write
 from support.proxy import AtByte, Break, Proxy
 
 # What is random here is the runner's side: one server is enough.
@@ -30,50 +24,9 @@ pytestmark = [
     pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True, ids=lambda major: f"postgres{major}"),
 ]
 
-KILLS = int(os.environ.get("SCHEMA_OPERATOR_KILLS", "300"))
-SEED = int(os.environ.get("SCHEMA_OPERATOR_SEED", "4"))
 VERSIONS = 6
 COMMITS = VERSIONS + 1
 """That of the control schema comes first."""
-MOST_KILLS_IN_ONE_DATABASE = 4
-
-
-@dataclass
-class Loop:
-    """Databases that are broken one after another."""
-
-    server: PostgresServer
-    forkers: tuple[Forker, Forker]
-    folder: Path
-    chance: random.Random
-    usual_seconds: float = 0.0
-    usual_bytes: dict[bool, int] = field(default_factory=dict)
-    """By whether they go to the server."""
-    kills: int = 0
-
-    def measure(self) -> None:
-        """Learn what a run that nothing breaks takes."""
-        with new_database(self.server) as database, Proxy(self.server.port, Break.WHEN_TOLD) as proxy:
-            prepare(database, self.folder)
-            began = time.monotonic()
-            assert self.run(proxy.through(database.uri)).code == 0
-            self.usual_seconds = time.monotonic() - began
-            self.usual_bytes = {True: proxy.to_server, False: proxy.to_client}
-
-    def begin(self, uri: str, kill_after: float | None = None, forker: int = 0) -> Path:
-        """Start a run, and give the file with its output."""
-        output = self.folder.with_name(f"output-{forker}")
-        arguments = ["run", "--log-format", "json", "--scripts", str(self.folder)]
-        self.forkers[forker].begin(Order(uri, arguments, str(output), kill_after))
-        return output
-
-    def run(self, uri: str, kill_after: float | None = None) -> Ended:
-        output = self.begin(uri, kill_after)
-        return Ended(self.forkers[0].end(), output.read_text(), "")
-
-    def moment(self) -> float:
-        """Give a moment of a run."""
-        return self.chance.uniform(0, self.usual_seconds)
 
 
 def _killed(loop: Loop, uri: str) -> Ended:
@@ -92,7 +45,7 @@ def _killed_beside_another(loop: Loop, uri: str) -> Ended:
 
 def _cut_at_commit(when: Break) -> Callable[[Loop, str], Ended]:
     def cut(loop: Loop, uri: str) -> Ended:
-        with Proxy(loop.server.port, when, loop.chance.randint(1, COMMITS)) as proxy:
+        with Proxy(loop.port, when, loop.chance.randint(1, COMMITS)) as proxy:
             ended = loop.run(proxy.through(uri))
             loop.kills += proxy.broken.is_set()
         return ended
@@ -103,25 +56,25 @@ def _cut_at_commit(when: Break) -> Callable[[Loop, str], Ended]:
 def _cut_at_a_byte(loop: Loop, uri: str) -> Ended:
     to_server = loop.chance.random() < 1 / 2
     offset = loop.chance.randrange(loop.usual_bytes[to_server])
-    with Proxy(loop.server.port, AtByte(to_server, offset)) as proxy:
+    with Proxy(loop.port, AtByte(to_server, offset)) as proxy:
         ended = loop.run(proxy.through(uri))
         loop.kills += proxy.broken.is_set()
     return ended
 
 
 def _round(loop: Loop, breaks: Callable[[Loop, str], Ended], allowed: set[int]) -> None:
-    """One database: it is broken a few times, then completed."""
-    with new_database(loop.server) as database:
-        prepare(database, loop.folder)
-        with database.connect() as connection:
-            for _ in range(loop.chance.randint(1, MOST_KILLS_IN_ONE_DATABASE)):
-                ended = breaks(loop, database.uri)
-                assert ended.code in allowed, ended
-                if len(_proved(connection, ended).applied) == VERSIONS:
-                    break
-            ended = loop.run(database.uri)
-            assert ended.code == 0, ended
-            assert _proved(connection, ended).applied == numbers(VERSIONS)
+    """An empty database: it is broken a few times, then completed."""
+    uri = loop.database.uri
+    loop.empty()
+    with loop.database.connect() as connection:
+        for _ in range(loop.chance.randint(1, MOST_KILLS_IN_ONE_DATABASE)):
+            ended = breaks(loop, uri)
+            assert ended.code in allowed, ended
+            if len(_proved(connection, ended).applied) == VERSIONS:
+                break
+        ended = loop.run(uri)
+        assert ended.code == 0, ended
+        assert _proved(connection, ended).applied == numbers(VERSIONS)
 
 
 def _proved(connection: psycopg.Connection[tuple[object, ...]], ended: Ended) -> State:
@@ -131,16 +84,6 @@ def _proved(connection: psycopg.Connection[tuple[object, ...]], ended: Ended) ->
     if ended.code >= 0:
         require_true_report(ended, state)
     return state
-
-
-@pytest.fixture
-def loop(server: PostgresServer, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Loop]:
-    folder = write(tmp_path / "scripts", scripts(VERSIONS))
-    chance = random.Random(f"{SEED} {request.node.name}")
-    with Forker.start() as first, Forker.start() as second:
-        made = Loop(server, (first, second), folder, chance)
-        made.measure()
-        yield made
 
 
 KINDS = {
@@ -157,7 +100,9 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_kills(loop: Loop, kind: str) -> None:
     breaks, allowed, share = KINDS[kind]
+    write(loop.folder, scripts(VERSIONS))
+    loop.measure()
     began = time.monotonic()
     while loop.kills < KILLS * share:
         _round(loop, breaks, allowed)
-    print(f"{loop.kills} times {kind} in {time.monotonic() - began:.0f} s, seed {SEED}: nothing lost, nothing double")  # noqa: T201
+    loop.report(kind, began)

@@ -46,7 +46,7 @@ def test_killed_in_a_rollback(scene: Scene) -> None:
     ],
     ids=["first, done", "last, done", "first, not done", "last, not done"],
 )
-def test_the_connection_is_lost_at_the_commit_of_a_rollback(  # noqa: PLR0917 (a row of the table above)
+def test_the_connection_is_lost_at_the_commit_of_a_rollback(
     scene: Scene, when: Break, commit: int, code: int, rows: int
 ) -> None:
     _applied(scene)

@@ -81,7 +81,9 @@ def test_a_session_that_is_ended_for_being_idle_in_a_transaction(scene: Scene) -
 
 @pytest.mark.fault(26)
 def test_a_transaction_timeout_of_the_script(scene: Scene) -> None:
-    limit = "transaction_timeout" if scene.database.server.major >= LIMITS["transaction_timeout"] else "statement_timeout"
+    limit = (
+        "transaction_timeout" if scene.database.server.major >= LIMITS["transaction_timeout"] else "statement_timeout"
+    )
     scene.write(3, up={2: f"SET {limit} = '100ms'; {SLOW}"})
     ended = scene.run()
     assert (ended.code, ended.report.reason) == (21, "StatementTimeout"), ended
