@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from schema_operator.api.version import Version
+from schema_operator.api.request import TransactionMode
+from schema_operator.api.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +20,8 @@ class AppliedVersion:
     """SHA-256 of its up script, in hex; None where somebody wrote the row by hand."""
     reversible: bool
     """Whether rollback SQL is stored."""
+    requires: tuple[Version, ...] = ()
+    """The versions that must stay for as long as this one is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,15 @@ class History:
     """What is applied now, in the order it was applied."""
 
     applied: tuple[AppliedVersion, ...] = ()
+    _by_version: Mapping[Version, AppliedVersion] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Looked up for each of hundreds of scripts.
+        object.__setattr__(self, "_by_version", {one.version: one for one in reversed(self.applied)})
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
-        return next((one for one in self.applied if one.version == version), None)
+        return self._by_version.get(version)
 
     def of(self, owner: str | None) -> tuple[AppliedVersion, ...]:
         """Give the versions of one owner, in the order they were applied."""
@@ -42,13 +47,24 @@ class History:
         """Give the highest version that is of one owner or among those wanted; None where there is none."""
         return max((one.version for one in self.applied if one.owner == owner or one.version in wanted), default=None)
 
-    def with_applied(self, added: AppliedVersion) -> History:
-        """Give the history after a version was applied."""
-        return History((*self.applied, added))
+    def with_applied(self, *added: AppliedVersion) -> History:
+        """Give the history after versions were applied."""
+        return History((*self.applied, *added))
 
-    def without(self, version: Version) -> History:
-        """Give the history after a version was rolled back."""
-        return History(tuple(one for one in self.applied if one.version != version))
+    def without(self, *versions: Version) -> History:
+        """Give the history after versions were rolled back."""
+        return History(tuple(one for one in self.applied if one.version not in versions))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a run reads of the control schema before it decides."""
+
+    control: Version
+    """The control schema's own version."""
+    recordable: bool
+    """Whether the present role may write down what it does."""
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +73,12 @@ class Access:
 
     schema_owner: str
     """The role that may give rights to it."""
-    tables: bool
-    """Whether its tables are there."""
+    table_owner: str | None
+    """The role that may change its tables; None where there are none."""
+    owner_is_superuser: bool
+    """Whether that role is a superuser."""
+    may_become_owner: bool
+    """Whether the user that is logged in may SET ROLE to it."""
     enough: bool
     """Whether a run may read and write the history."""
 
@@ -70,6 +90,10 @@ class StoredScripts:
     up: str | None
     down: str | None
     down_name: str | None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with, which the rollback needs too."""
+    down_transaction: TransactionMode = TransactionMode.AUTO
+    """How the down script is divided into transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +110,10 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is written down for a version that was applied (`rollback` false) or rolled back."""
+    """What is written down for a version that was applied (`rollback` false) or rolled back.
+
+    A baseline (`baseline` true) is an application that is recorded and was not run.
+    """
 
     version: str
     """As in the script's file name, without `-rollback`."""
@@ -98,3 +125,9 @@ class Change:
     down: str | None
     down_name: str | None
     verify: str | None
+    baseline: bool = False
+    requires: tuple[str, ...] = ()
+    """Versions that must not be rolled back before this one."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with."""
+    down_transaction: TransactionMode = TransactionMode.AUTO

@@ -57,6 +57,10 @@ class Findings:
     now: History | None = None
     applied: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
+    baselined: tuple[str, ...] = ()
+    """Versions that were recorded as applied and not run."""
+    warnings: tuple[str, ...] = ()
+    """What must be said although the run goes on."""
     verification: tuple[VerificationReport, ...] = ()
     blocker: str | None = None
 
@@ -69,6 +73,15 @@ class Findings:
         action = Action.ROLLBACK if decided.rollbacks else Action.APPLY if decided.applies else Action.NONE
         wanted = frozenset(one.version for one in scripts.scripts if one.version <= decided.wanted)
         return replace(self, action=action, planned=len(decided.rollbacks) + len(decided.applies), wanted=wanted)
+
+    def with_baseline(self, versions: tuple[AppliedVersion, ...]) -> Findings:
+        """Give the findings after versions were recorded as applied."""
+        now = self.now.with_applied(*versions) if self.now else self.now
+        return replace(self, now=now, baselined=tuple(one.version.text for one in versions))
+
+    def with_warning(self, sentence: str) -> Findings:
+        """Give the findings with something more to say at the end."""
+        return replace(self, warnings=(*self.warnings, sentence))
 
     def percent(self, statement: int, statements: int) -> int | None:
         """Say how much of the plan is done while a statement runs, each version counting alike; None without a plan."""
@@ -142,6 +155,8 @@ def _highest(history: History | None, findings: Findings) -> str | None:
 
 def _success(findings: Findings) -> str:
     parts = []
+    if findings.baselined:
+        parts.append(f"Recorded {_listed(findings.baselined)} as applied, without running (baseline).")
     if findings.rolled_back:
         parts.append(f"Rolled back {_listed(findings.rolled_back)}.")
     if findings.applied:
@@ -149,7 +164,15 @@ def _success(findings: Findings) -> str:
     if not parts:
         parts.append("Nothing to do.")
     parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
-    return " ".join(parts)
+    return " ".join((*parts, *_warnings(findings.warnings)))
+
+
+def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the first warning whole; the others are in the log."""
+    if not warnings:
+        return ()
+    more = f" ({len(warnings) - 1} more in the log)" if len(warnings) > 1 else ""
+    return (f"Warning: {warnings[0]}.{more}",)
 
 
 def _listed(versions: tuple[str, ...]) -> str:

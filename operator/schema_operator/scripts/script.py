@@ -55,6 +55,8 @@ class Script:
     up: Source
     down: Source | None = None
     verify: Source | None = None
+    requires: tuple[str, ...] = ()
+    """Versions that must be applied before this one."""
 
     @property
     def sources(self) -> Iterator[tuple[ScriptKind, Source]]:

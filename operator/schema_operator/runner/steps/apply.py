@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Location
 from schema_operator.history import store
 from schema_operator.history.records import AppliedVersion, Change
@@ -32,7 +33,7 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
         nonlocal passed
         run_script(work, script.up, version, Step.APPLYING)
         work.session.restore()
-        if store.record(work.session, _change(work, script), work.author) != begun.transaction:
+        if store.record(work.session, change_of(work, script), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=script.up.file))
         if script.verify or verifications:
             work.session.unpin()
@@ -51,7 +52,8 @@ def _name(work: Workplace, script: Script) -> str:
     return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
 
 
-def _change(work: Workplace, script: Script) -> Change:
+def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Change:
+    """Give what is written down for a version; `baseline` says that it is recorded and was not run."""
     return Change(
         version=script.version.text,
         rollback=False,
@@ -62,4 +64,8 @@ def _change(work: Workplace, script: Script) -> Change:
         down=script.down.text if script.down else None,
         down_name=script.down.file if script.down else None,
         verify=script.verify.text if script.verify else None,
+        baseline=baseline,
+        requires=(*script.requires, *work.request.requires.versions),
+        variables=work.request.variables,
+        down_transaction=script.down.transaction if script.down else TransactionMode.AUTO,
     )

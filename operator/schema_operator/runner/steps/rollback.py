@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location, Reason, Refused
@@ -43,7 +44,8 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
             "no rollback script is stored with this version",
             Location(version=applied.version.text),
         )
-    return Source.from_bytes(stored.down_name or f"the rollback script of {applied.version}", stored.down.encode())
+    file = stored.down_name or f"the rollback script of {applied.version}"
+    return replace(Source.from_bytes(file, stored.down.encode()), transaction=stored.down_transaction)
 
 
 def _change(version: str, source: Source) -> Change:
