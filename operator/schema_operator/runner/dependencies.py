@@ -83,7 +83,8 @@ def require_versions(scripts: ScriptSet, history: History, planned: Planned, of_
         if stays.get(version) is None:
             raise Refused(
                 Reason.MISSING_DEPENDENCY,
-                f"the version {version} must be there before anything is applied (requires.versions), but "
+                f"the version {version} must be there before anything is applied (spec.requires.versions; by hand "
+                "--requires-version), but "
                 f"{_absence(version, scripts, history, _OURS)}",
             )
     done: set[Version] = set()

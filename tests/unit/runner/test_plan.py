@@ -211,7 +211,7 @@ REFUSALS = {
     "a requirement of the run that is nowhere": (
         Case(("1",), requires=("0.5",)),
         Reason.MISSING_DEPENDENCY,
-        ("0.5", "requires.versions", "neither applied nor among these scripts"),
+        ("0.5", "spec.requires.versions", "--requires-version", "neither applied nor among these scripts"),
     ),
     "a requirement of the run that is one of its scripts": (
         Case(("1", "2"), requires=("1",)),
