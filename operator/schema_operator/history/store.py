@@ -7,13 +7,27 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.version import ROLLBACK_SUFFIX, Version
 from schema_operator.errors import Reason, Refused
-from schema_operator.history.records import Access, AppliedVersion, Author, Change, History, StoredScripts
+from schema_operator.history.records import (
+    Access,
+    AppliedVersion,
+    Author,
+    Change,
+    Direction,
+    History,
+    JournalEntry,
+    OpenUnit,
+    StoredScripts,
+)
 from schema_operator.postgres import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
+STARTED: Final = "Started"
+FINISHED: Final = "Finished"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 
@@ -47,7 +61,13 @@ def read(session: Session) -> History:
         tuple(
             AppliedVersion(_version(text), owner, checksum, bool(reversible))
             for text, owner, checksum, reversible in session.query(QUERIES["applied"])
-        )
+        ),
+        tuple(
+            OpenUnit(
+                _version(text), Direction(action), owner, unit, units, checksum, event == FINISHED, tuple(seen or ())
+            )
+            for text, action, owner, unit, units, checksum, event, seen in session.query(QUERIES["open_units"])
+        ),
     )
 
 
@@ -85,6 +105,53 @@ def record_control_version(session: Session, version: str, script_name: str, che
     return str(session.query(QUERIES["record_control_version"], parameters)[0][0])
 
 
+def record_unit(
+    session: Session, entry: JournalEntry, author: Author, event: str, seen: Sequence[int] | None = None
+) -> str:
+    """Write into the journal that a unit was `STARTED` or `FINISHED`; gives the id of the transaction.
+
+    `seen` are the oids of the indexes that were there before a statement that builds one concurrently.
+    """
+    return str(
+        session.query(
+            QUERIES["record_unit"],
+            {
+                "event": event,
+                "version": entry.version,
+                "action": entry.direction,
+                "owner": author.owner,
+                "run": author.run,
+                "script_name": entry.script_name[:NAME_LIMIT],
+                "unit": entry.unit,
+                "units": entry.units,
+                "checksum": entry.checksum,
+                "statements": entry.statements,
+                "seen": None if seen is None else list(seen),
+            },
+        )[0][0]
+    )
+
+
+def complete_units(session: Session, version: str, direction: Direction, author: Author) -> None:
+    """Close the journal of a version; the caller writes the version itself in the same transaction."""
+    session.query(
+        QUERIES["complete_units"],
+        {"version": version, "action": direction, "owner": author.owner, "run": author.run},
+    )
+
+
+def unit_recorded(session: Session, run: str, entry: JournalEntry, event: str) -> bool:
+    """Say whether a run has written a row into the journal."""
+    parameters: dict[str, object] = {
+        "run": run,
+        "version": entry.version,
+        "action": entry.direction,
+        "unit": entry.unit,
+        "event": event,
+    }
+    return bool(session.query(QUERIES["unit_recorded"], parameters)[0][0])
+
+
 def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:
     """Say whether a run has applied or rolled back a version."""
     parameters: dict[str, object] = {"run": run, "version": version, "action": _action(rollback=rollback)}
@@ -101,8 +168,8 @@ def _author(author: Author) -> dict[str, object]:
     }
 
 
-def _action(*, rollback: bool) -> str:
-    return "rollback" if rollback else "apply"
+def _action(*, rollback: bool) -> Direction:
+    return Direction.ROLLBACK if rollback else Direction.APPLY
 
 
 def _version(text: str) -> Version:

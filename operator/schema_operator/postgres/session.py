@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import generators, pq, sql
@@ -21,16 +21,23 @@ from psycopg.waiting import Ready, Wait
 
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
+from schema_operator.postgres.locks import Wanted
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
     from schema_operator.postgres.connecting import Connection
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
-_TICK_SECONDS = 0.1
+STALL: Final = 0.5
+"""Seconds that waiting for a lock in the server's queue may take where nothing else is said: of our own statements."""
+_FIRST_TICK_SECONDS: Final = 0.01
+_TICK_SECONDS: Final = 0.1
+_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 _TRANSACTION_TIMEOUT_SINCE = 170000
@@ -71,13 +78,33 @@ class Begun:
     """The transaction's id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a transaction begins with."""
+
+    pinned: bool = False
+    """Whether our own statements come first: then the search_path is pinned."""
+    keeps: bool = False
+    """Whether it goes on with a script: then what the script has set stays."""
+    isolation: str | None = None
+    """Isolation level; READ COMMITTED when absent."""
+
+
+OURS: Final = Opening(pinned=True)
+"""For statements of ours in a session like new."""
+SCRIPT: Final = Opening()
+"""For the first transaction of a script."""
+
+
 class Session:
     """A session for transactions: `begin`, `run` and `query` as needed, then `commit` or `rollback`."""
 
     def __init__(self, connection: Connection, facts: Facts, role: str | None) -> None:
         self._connection = connection
         self._facts = facts
+        self._role = role
         self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else None
+        self._lock_timeout = _milliseconds(STALL)
         self.pid = connection.info.backend_pid
         self.started = ""
         """When the server began this session, to know it again; empty until `recognise` was called."""
@@ -102,21 +129,64 @@ class Session:
         rows = self.query(QUERIES["backend_start"])
         self.started = str(rows[0][0] or "") if rows else ""
 
-    def begin(self, keys: dict[str, int], *, read_only: bool = False, pinned: bool = False) -> Begun:
-        """Begin a transaction like a new session's and try to take the fence, in one round trip.
+    def begin(
+        self, keys: dict[str, int], opening: Opening = OURS, *, read_only: bool = False, lock_timeout: float = STALL
+    ) -> Begun:
+        """Begin a transaction and try to take the fence, in one round trip.
 
-        `keys` are the guard's. `pinned` is for our own statements; without it, the search_path is as scripts expect it.
+        `keys` are the guard's, `lock_timeout` is in seconds. Raises `ServerFailure`.
         """
         access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
+        isolation = sql.SQL(_literal_level(opening.isolation))
+        first = QUERIES["begin_again" if opening.keeps else "begin"].format(access=access, isolation=isolation)
+        self._lock_timeout = _milliseconds(lock_timeout)
         parts = (
-            QUERIES["begin"].format(access=access),
-            self._own_settings(),
-            QUERIES["pin"],
+            first,
+            self._own_settings(become=not opening.keeps),
+            *(() if opening.keeps else (QUERIES["pin"],)),
             QUERIES["fence"].format(**keys),
-            *(() if pinned else (QUERIES["unpin"],)),
+            *(() if opening.pinned else (QUERIES["unpin_again" if opening.keeps else "unpin"],)),
         )
-        (*_, row) = (result for result in self._exchange(_message(parts)) if result.nfields == _FENCE_COLUMNS)
-        return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+        return _begun(self._exchange(_message(parts)))
+
+    def begin_alone(self, keys: dict[str, int]) -> Begun:
+        """Take the fence for a statement outside of any transaction; `end_alone` gives it back."""
+        parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
+        return _begun(self._exchange(_message(parts)))
+
+    def limit_alone(self, lock_timeout: float) -> None:
+        """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
+        self._lock_timeout = _milliseconds(lock_timeout)
+        self._exchange(self._own_settings(become=False).as_bytes(None))
+
+    def end_alone(self, keys: dict[str, int]) -> None:
+        """Give the fence back; nothing where the connection is gone, because the server does the same."""
+        query = QUERIES["leave_alone"].format(lock_class=keys["lock_class"], fence=keys["fence"])
+        with suppress(ServerFailure):
+            if not self.lost:
+                self._exchange(query.as_bytes(None))
+
+    def resolve(self, relations: Sequence[tuple[str | None, str, str]], *, keeps: bool) -> tuple[Wanted, ...]:
+        """Find relations, given as schema, name and lock mode, outside of any transaction; those that are not there are
+        left out, and an index brings its table along. `keeps` as in `Opening`.
+        """
+        names = [sql.Identifier(*filter(None, (schema, name))).as_string(None) for schema, name, _ in relations]
+        query = QUERIES["resolve"].format(names=names, modes=[mode for _, _, mode in relations])
+        parts = (query,) if keeps else (QUERIES["unpin"], query)
+        with suppress(ServerFailure):
+            results = self._exchange(_message(parts))
+            rows = [(one.get_value(row, 0), one.get_value(row, 1)) for one in results for row in range(one.ntuples)]
+            return tuple(Wanted(int(oid or 0), (mode or b"").decode()) for oid, mode in rows)
+        return ()
+
+    def impose(self) -> None:
+        """Put back those of our limits that a script has weakened, in the middle of its transaction."""
+        text = f"{self._lock_timeout}ms"
+        self._exchange(QUERIES["impose"].format(lock_timeout=text, lock_timeout_text=text).as_bytes(None))
+
+    def be_patient(self, seconds: float) -> None:
+        """Let the statements that follow wait longer for locks, until `impose`."""
+        self._exchange(sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None))
 
     def unpin(self) -> None:
         """Let what follows run with the search_path of the role and the database."""
@@ -125,6 +195,11 @@ class Session:
     def restore(self) -> None:
         """Become ourselves again after a script, within its transaction, with the search_path pinned."""
         self._exchange(_message((QUERIES["restore"], self._own_settings(), QUERIES["pin"])))
+
+    def step_aside(self) -> None:
+        """Become ourselves for the rest of the transaction; the script's settings are there again in the next."""
+        role = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
+        self._exchange(QUERIES["step_aside"].format(role=role).as_bytes(None))
 
     def run(
         self,
@@ -222,7 +297,7 @@ class Session:
         """End the session; the server rolls back what is open."""
         self._connection.close()
 
-    def _own_settings(self) -> sql.Composable:
+    def _own_settings(self, *, become: bool = True) -> sql.Composable:
         number = self._facts.version_number
         newer = [
             (number >= _IDLE_SESSION_TIMEOUT_SINCE, "SET idle_session_timeout = 0"),
@@ -231,8 +306,8 @@ class Session:
             (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "SET client_connection_check_interval = '500ms'"),
         ]
         extra = [sql.SQL(text) for possible, text in newer if possible]
-        become = [] if self._become is None else [self._become]
-        return sql.SQL(";").join([*become, QUERIES["limits"], *extra])
+        role = [self._become] if become and self._become is not None else []
+        return sql.SQL(";").join([*role, QUERIES["limits"].format(lock_timeout=self._lock_timeout), *extra])
 
     def _exchange(self, message: bytes) -> list[PGresult]:
         """Send one message of statements of ours and give their results; raises `ServerFailure`."""
@@ -268,9 +343,10 @@ def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
         wanted = next(generator)
         while True:
             poll.register(descriptor, _EVENTS[wanted])
-            ready = poll.poll(_TICK_SECONDS * 1000)
+            pause = min(max(_FIRST_TICK_SECONDS, (last - began) / 2), _TICK_SECONDS)
+            ready = poll.poll(pause * 1000)
             now = time.monotonic()
-            if tick is not None and now - last >= _TICK_SECONDS:
+            if tick is not None and now - last >= pause:
                 last = now
                 tick(now - began)
             wanted = generator.send(_ready(ready[0][1])) if ready else wanted
@@ -313,6 +389,21 @@ def facts(connection: Connection) -> Facts:
     version = connection.info.parameter_status("server_version") or ""
     number = connection.info.server_version
     return Facts(pid, encoding, database, linux, may_identify, version.partition(" ")[0], number)
+
+
+def _begun(results: list[PGresult]) -> Begun:
+    (*_, row) = (result for result in results if result.nfields == _FENCE_COLUMNS)
+    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+
+
+def _literal_level(level: str | None) -> LiteralString:
+    """Vouch for an isolation level by finding it among those there are."""
+    return next(one for one in _LEVELS if one == (level or _LEVELS[0]))
+
+
+def _milliseconds(seconds: float) -> int:
+    """Give a timeout as the server counts it; 0 would mean none."""
+    return max(1, round(seconds * 1000))
 
 
 def _message(parts: tuple[sql.Composable, ...]) -> bytes:

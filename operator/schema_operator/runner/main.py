@@ -28,7 +28,6 @@ from schema_operator.scripts.check import check
 if TYPE_CHECKING:
     from schema_operator.api.report import RunReport
     from schema_operator.api.request import RunRequest
-    from schema_operator.history.records import History
     from schema_operator.postgres.address import Address
     from schema_operator.runner.report import Reporter
     from schema_operator.runner.stop import Stop
@@ -104,17 +103,11 @@ def _address(request: RunRequest) -> Address:
 
 
 def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
-    request, history = work.request, _history(work)
+    request, history = work.request, work.history
     for mismatch in mismatches(scripts, history, request.version):
         stored = look(work, lambda: store.stored_scripts(work.session, mismatch.applied.version), pinned=True)  # noqa: B023 (called at once)
         refuse_mismatch(mismatch, stored.up, work.owner)
     return plan(scripts, history, request.version, work.owner, request.out_of_order)
-
-
-def _history(work: Workplace) -> History:
-    if work.findings.now is None:
-        raise RuntimeError("the history is read before it is planned with")
-    return work.findings.now
 
 
 def _carry_out(work: Workplace, decided: Plan) -> None:

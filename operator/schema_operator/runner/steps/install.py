@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import installation, store
 from schema_operator.postgres.queries import identifier
-from schema_operator.postgres.session import Begun, transaction_ended
+from schema_operator.postgres.session import OURS, Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.scripted import run_script
 from schema_operator.runner.transaction import Deed, commit, look
@@ -65,7 +65,7 @@ def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
             if transaction != begun.transaction:
                 raise transaction_ended(Location(file=script.up.file))
 
-    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", pinned=True))
+    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
 
 
 def _has(work: Workplace, version: Version) -> bool:
