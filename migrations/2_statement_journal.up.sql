@@ -41,7 +41,8 @@ COMMENT ON COLUMN schema_operator.statement_journal.seen IS
 CREATE INDEX statement_journal_version ON schema_operator.statement_journal (version, action, position);
 
 CREATE VIEW schema_operator.open_units AS
-SELECT j.position, j.event, j.version, j.action, j.owner, j.run, j.script_name, j.unit, j.units, j.checksum, j.seen
+SELECT j.position, j.event, j.version, j.action, j.owner, j.run, j.script_name, j.unit, j.units, j.checksum, j.statements,
+       j.seen
 FROM schema_operator.statement_journal AS j
 WHERE NOT EXISTS (
     SELECT FROM schema_operator.statement_journal AS c

@@ -71,7 +71,9 @@ SELECT EXISTS (
 
 -- open_units --
 -- The journal of versions that are applied or rolled back in part, oldest row first.
-SELECT version, action, owner, unit, units, checksum, event, seen::int8[] FROM schema_operator.open_units ORDER BY position;
+SELECT version, action, owner, unit, units, checksum, event,
+       CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[]
+FROM schema_operator.open_units ORDER BY position;
 
 -- record_unit --
 -- A unit of a version was begun or is done.
@@ -96,3 +98,7 @@ SELECT EXISTS (
     SELECT FROM schema_operator.statement_journal
     WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text AND unit = %(unit)s::int4
       AND event = %(event)s::text);
+
+-- applied_by_run --
+-- The versions that a run has applied: what became of transactions whose COMMITs were not answered.
+SELECT version FROM schema_operator.version_scripts WHERE run = %(run)s::text AND action = 'apply';

@@ -48,6 +48,8 @@ class OpenUnit:
     """Of the unit, as `Unit.checksum`."""
     finished: bool
     """Whether it is done; else it was only begun."""
+    statements: str
+    """What was begun; empty where it is done."""
     seen: tuple[int, ...]
     """Oids of the indexes that were there when it was begun."""
 

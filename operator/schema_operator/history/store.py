@@ -23,6 +23,7 @@ from schema_operator.postgres import queries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from schema_operator.postgres.queries import Message
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
@@ -62,12 +63,7 @@ def read(session: Session) -> History:
             AppliedVersion(_version(text), owner, checksum, bool(reversible))
             for text, owner, checksum, reversible in session.query(QUERIES["applied"])
         ),
-        tuple(
-            OpenUnit(
-                _version(text), Direction(action), owner, unit, units, checksum, event == FINISHED, tuple(seen or ())
-            )
-            for text, action, owner, unit, units, checksum, event, seen in session.query(QUERIES["open_units"])
-        ),
+        tuple(_open_unit(*row) for row in session.query(QUERIES["open_units"])),
     )
 
 
@@ -79,24 +75,34 @@ def stored_scripts(session: Session, version: Version) -> StoredScripts:
 
 def record(session: Session, change: Change, author: Author) -> str:
     """Write down what was done to a version; gives the id of the transaction it is part of."""
-    rows = session.query(
-        QUERIES["record"],
-        {
-            "version": change.version,
-            "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
-            "description": change.description,
-            "script_name": change.script_name[:NAME_LIMIT],
-            "checksum": change.checksum,
-            "event": "RolledBack" if change.rollback else "Applied",
-            "action": _action(rollback=change.rollback),
-            "up_sql": change.up,
-            "down_sql": change.down,
-            "down_name": change.down_name and change.down_name[:NAME_LIMIT],
-            "verify_sql": change.verify,
-            **_author(author),
-        },
-    )
-    return str(rows[0][0])
+    return str(session.query(QUERIES["record"], _recorded(change, author))[0][0])
+
+
+def message_to_record(change: Change, author: Author) -> Message:
+    """Give the message of a pipeline that does what `record` does."""
+    return queries.message(QUERIES["record"], _recorded(change, author))
+
+
+def _recorded(change: Change, author: Author) -> dict[str, object]:
+    return {
+        "version": change.version,
+        "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
+        "description": change.description,
+        "script_name": change.script_name[:NAME_LIMIT],
+        "checksum": change.checksum,
+        "event": "RolledBack" if change.rollback else "Applied",
+        "action": _action(rollback=change.rollback),
+        "up_sql": change.up,
+        "down_sql": change.down,
+        "down_name": change.down_name and change.down_name[:NAME_LIMIT],
+        "verify_sql": change.verify,
+        **_author(author),
+    }
+
+
+def applied_by_run(session: Session, run: str) -> frozenset[str]:
+    """Give the versions that a run has applied."""
+    return frozenset(version for (version,) in session.query(QUERIES["applied_by_run"], {"run": run}))
 
 
 def record_control_version(session: Session, version: str, script_name: str, checksum: str, author: Author) -> str:
@@ -170,6 +176,22 @@ def _author(author: Author) -> dict[str, object]:
 
 def _action(*, rollback: bool) -> Direction:
     return Direction.ROLLBACK if rollback else Direction.APPLY
+
+
+def _open_unit(  # noqa: PLR0917 (the columns of a row)
+    text: str,
+    action: str,
+    owner: str | None,
+    unit: int,
+    units: int,
+    checksum: str,
+    event: str,
+    statements: str,
+    seen: list[int] | None,
+) -> OpenUnit:
+    return OpenUnit(
+        _version(text), Direction(action), owner, unit, units, checksum, event == FINISHED, statements, tuple(seen or ())
+    )
 
 
 def _version(text: str) -> Version:

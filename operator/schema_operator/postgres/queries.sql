@@ -93,6 +93,20 @@ SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
 SELECT pg_catalog.pg_advisory_unlock_all();
 
+-- begin_fenced --
+-- What `begin`, `limits` and `fence` do, for a transaction whose beginning nobody waits for: without the fence or the
+-- guard it fails, and with it everything that was sent after it. `settings` are further set_config calls.
+SELECT set_config('lock_timeout', {lock_timeout}, false), set_config('statement_timeout', '0', false),
+       set_config('idle_in_transaction_session_timeout', '30s', false),
+       set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
+       set_config('tcp_keepalives_count', '3', false), set_config('standard_conforming_strings', 'on', false), {settings}
+       1 / (f.taken AND 2 = (
+           SELECT count(*) FROM pg_locks AS l
+           WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
+             AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
+                 ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))))::int4
+FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
+
 -- begin_again --
 -- Begin a further transaction of the same script: what the script has set stays, except while we take the fence.
 BEGIN ISOLATION LEVEL {isolation} {access};

@@ -22,13 +22,14 @@ from psycopg.waiting import Ready, Wait
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
 from schema_operator.postgres.locks import Wanted
+from schema_operator.postgres.queries import Message
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import PGconn, PGresult
 
     from schema_operator.postgres.connecting import Connection
 
@@ -37,6 +38,8 @@ STALL: Final = 0.5
 """Seconds that waiting for a lock in the server's queue may take where nothing else is said: of our own statements."""
 _FIRST_TICK_SECONDS: Final = 0.01
 _TICK_SECONDS: Final = 0.1
+COMMIT: Final = b"COMMIT"
+_COMMIT_WAITS: Final = "synchronous_commit"
 _LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
@@ -47,6 +50,14 @@ _FENCE_COLUMNS: Final = 3
 
 Tick = Callable[[float], None]
 """Called about ten times a second while a statement runs, with the seconds it has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineFailure:
+    """Which message of a pipeline failed, from 0, and why."""
+
+    number: int
+    failure: ServerFailure
 
 
 class CommitLost(Exception):
@@ -149,6 +160,61 @@ class Session:
         )
         return _begun(self._exchange(_message(parts)))
 
+    def messages_to_begin(self, keys: dict[str, int], lock_timeout: float, *, lasting: bool) -> list[Message]:
+        """Give the messages of a pipeline that begin a transaction like a new session's, fenced, with the search_path
+        pinned; `message_to_unpin` is for what follows.
+
+        Without `lasting`, its COMMIT does not wait for the disk. The next one that does covers it: what is written
+        ahead is written in order.
+        """
+        further = [*self._newer_settings(), *([] if lasting else [(_COMMIT_WAITS, "off")])]
+        calls = [sql.SQL("set_config({}, {}, false),").format(name, value) for name, value in further]
+        fence = QUERIES["begin_fenced"].format(
+            **keys, lock_timeout=f"{_milliseconds(lock_timeout)}ms", settings=sql.SQL(" ").join(calls)
+        )
+        access = {"isolation": sql.SQL(_LEVELS[0]), "access": sql.SQL("READ WRITE")}
+        begin, *_ = QUERIES["begin"].format(**access).as_bytes(None).split(b";")
+        parts = [b"DISCARD ALL", begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None)]
+        role = [] if self._become is None else [self._become.as_bytes(None)]
+        return [Message(part) for part in (*parts, *role)]
+
+    @staticmethod
+    def message_to_unpin() -> Message:
+        """Give the message of a pipeline after which the search_path is the script's."""
+        return Message(QUERIES["unpin"].as_bytes(None))
+
+    @staticmethod
+    def message_to_be_patient(seconds: float) -> Message:
+        """Give the message of a pipeline that does what `be_patient` does."""
+        return Message(_patient(seconds))
+
+    @staticmethod
+    def message_to_impose(lock_timeout: float) -> Message:
+        """Give the message of a pipeline that does what `impose` does."""
+        return Message(_imposed(_milliseconds(lock_timeout)))
+
+    def pipeline(
+        self, messages: Sequence[Message], done: Callable[[int, PGresult], None], tick: Tick
+    ) -> PipelineFailure | None:
+        """Send messages one after the other without waiting for answers; `done` is called with each as it comes.
+
+        Gives the first failure, with the number of its message; nothing after that was run, and what is open is rolled
+        back. Raises `ServerFailure` where the connection is lost.
+        """
+        pgconn = self._connection.pgconn
+        with self._translated():
+            pgconn.enter_pipeline_mode()
+            for one in messages:
+                pgconn.send_query_params(one.sql, one.parameters or None)
+                if one.sql == COMMIT:
+                    pgconn.send_flush_request()
+            pgconn.pipeline_sync()
+        failure = self._drive(_answers(pgconn, done), tick)
+        with self._translated():
+            pgconn.exit_pipeline_mode()
+        self.rollback()
+        return failure
+
     def begin_alone(self, keys: dict[str, int]) -> Begun:
         """Take the fence for a statement outside of any transaction; `end_alone` gives it back."""
         parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
@@ -181,12 +247,11 @@ class Session:
 
     def impose(self) -> None:
         """Put back those of our limits that a script has weakened, in the middle of its transaction."""
-        text = f"{self._lock_timeout}ms"
-        self._exchange(QUERIES["impose"].format(lock_timeout=text, lock_timeout_text=text).as_bytes(None))
+        self._exchange(_imposed(self._lock_timeout))
 
     def be_patient(self, seconds: float) -> None:
         """Let the statements that follow wait longer for locks, until `impose`."""
-        self._exchange(sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None))
+        self._exchange(_patient(seconds))
 
     def unpin(self) -> None:
         """Let what follows run with the search_path of the role and the database."""
@@ -298,16 +363,22 @@ class Session:
         self._connection.close()
 
     def _own_settings(self, *, become: bool = True) -> sql.Composable:
-        number = self._facts.version_number
-        newer = [
-            (number >= _IDLE_SESSION_TIMEOUT_SINCE, "SET idle_session_timeout = 0"),
-            (number >= _TRANSACTION_TIMEOUT_SINCE, "SET transaction_timeout = 0"),
-            # A runner that is killed leaves its statement running; with this the server looks and ends it.
-            (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "SET client_connection_check_interval = '500ms'"),
+        extra = [
+            sql.SQL("SET {} = {}").format(sql.Identifier(name), value) for name, value in self._newer_settings()
         ]
-        extra = [sql.SQL(text) for possible, text in newer if possible]
         role = [self._become] if become and self._become is not None else []
         return sql.SQL(";").join([*role, QUERIES["limits"].format(lock_timeout=self._lock_timeout), *extra])
+
+    def _newer_settings(self) -> list[tuple[str, str]]:
+        """Give the settings that not every server has."""
+        number = self._facts.version_number
+        newer = [
+            (number >= _IDLE_SESSION_TIMEOUT_SINCE, "idle_session_timeout", "0"),
+            (number >= _TRANSACTION_TIMEOUT_SINCE, "transaction_timeout", "0"),
+            # A runner that is killed leaves its statement running; with this the server looks and ends it.
+            (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "client_connection_check_interval", "500ms"),
+        ]
+        return [(name, value) for possible, name, value in newer if possible]
 
     def _exchange(self, message: bytes) -> list[PGresult]:
         """Send one message of statements of ours and give their results; raises `ServerFailure`."""
@@ -330,6 +401,33 @@ class Session:
             yield
         except psycopg.Error as error:
             raise ServerFailure(_server_error(error, lost=self.lost)) from None
+
+
+def _answers(pgconn: PGconn, done: Callable[[int, PGresult], None]) -> PQGen[PipelineFailure | None]:
+    """Read the answers to the messages of a pipeline up to its end, as they come; give the first failure."""
+    failure: PipelineFailure | None = None
+    number = 0
+    while True:
+        unsent = pgconn.flush()
+        ready = yield Wait.RW if unsent else Wait.R
+        if not ready & Ready.R:
+            continue
+        pgconn.consume_input()
+        while not pgconn.is_busy():
+            result = pgconn.get_result()
+            if result is None:
+                # None stands after the answer to each message, and also where there is nothing more for now.
+                if pgconn.is_busy() or (result := pgconn.get_result()) is None:
+                    break
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return failure
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                error = error_from_result(result, encoding="utf-8")
+                lost = pgconn.status != pq.ConnStatus.OK
+                failure = failure or PipelineFailure(number, ServerFailure(_server_error(error, lost=lost)))
+            elif failure is None:
+                done(number, result)
+            number += 1
 
 
 def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
@@ -399,6 +497,15 @@ def _begun(results: list[PGresult]) -> Begun:
 def _literal_level(level: str | None) -> LiteralString:
     """Vouch for an isolation level by finding it among those there are."""
     return next(one for one in _LEVELS if one == (level or _LEVELS[0]))
+
+
+def _imposed(lock_timeout: int) -> bytes:
+    text = f"{lock_timeout}ms"
+    return QUERIES["impose"].format(lock_timeout=text, lock_timeout_text=text).as_bytes(None)
+
+
+def _patient(seconds: float) -> bytes:
+    return sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None)
 
 
 def _milliseconds(seconds: float) -> int:

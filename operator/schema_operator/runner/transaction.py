@@ -158,7 +158,7 @@ def insist(
             work.session.rollback()
             work.stop.check()
             if explain(failure.error).verdict is not Verdict.TRY_AGAIN or not patience.allows_another(failure):
-                raise _error(work, failure) from None
+                raise failed(work, failure) from None
         except (SchemaOperatorError, CommitLost):
             work.session.rollback()
             raise
@@ -168,7 +168,8 @@ def insist(
     raise AssertionError("attempts end by themselves")
 
 
-def _error(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
+def failed(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
+    """Give the error that users see of a failure that was the last."""
     located = replace(failure.location, sqlstate=failure.error.sqlstate)
     error = to_error(ServerFailure(failure.error, located), work.findings.blocker)
     if error.reason is not Reason.LOCK_TIMEOUT:

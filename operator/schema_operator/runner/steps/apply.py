@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location
 from schema_operator.history import store
-from schema_operator.history.records import AppliedVersion, Change, Direction
+from schema_operator.history.records import Direction
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
+from schema_operator.runner.steps.record import applied_version, change_of
 from schema_operator.runner.steps.units import Undertaking, carry_out
 from schema_operator.runner.steps.verify import Reports, before_commit
 
@@ -30,7 +31,7 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
     def finish(begun: Begun) -> None:
         nonlocal passed
         work.session.restore()
-        if store.record(work.session, _change(work, script), work.author) != begun.transaction:
+        if store.record(work.session, change_of(work, script), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=script.up.file))
         if script.verify or verifications:
             work.session.unpin()
@@ -41,24 +42,4 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
 
     task = Undertaking(version, Direction.APPLY, Step.APPLYING, script.up, finish, done)
     carry_out(work, task, work.history.open_units(script.version, Direction.APPLY))
-    applied = AppliedVersion(script.version, work.owner, script.up.checksum, script.down is not None)
-    work.findings = work.findings.with_applied(applied).with_verification(passed)
-
-
-def _name(work: Workplace, script: Script) -> str:
-    """Name a script as its file is named; one that is written into the resource as its file would be."""
-    return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
-
-
-def _change(work: Workplace, script: Script) -> Change:
-    return Change(
-        version=script.version.text,
-        rollback=False,
-        description=work.request.description or script.name or None,
-        script_name=_name(work, script),
-        checksum=script.up.checksum,
-        up=script.up.text,
-        down=script.down.text if script.down else None,
-        down_name=script.down.file if script.down else None,
-        verify=script.verify.text if script.verify else None,
-    )
+    work.findings = work.findings.with_applied(applied_version(work, script)).with_verification(passed)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from schema_operator.errors import Failed, Location
 from schema_operator.postgres.session import transaction_ended
 from schema_operator.postgres.sqlstate import ServerFailure
+from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.transaction import Watch
-from schema_operator.scripts.statements import is_about_rows, is_setting, may_change_settings, statements_of
+from schema_operator.scripts.statements import statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,44 +50,17 @@ def run_statements(work: Workplace, part: Part, statements: Sequence[Statement])
 
     Raises `ServerFailure` with the place of the statement, `Failed`, `PartlyApplied` and `Stopped`.
     """
-    limits = _Limits(work)
-    for statement in statements:
-        work.stop.check()
-        _say(work, part, statement)
-        limits.before(statement)
-        _run_statement(work, statement, part)
-        limits.after(statement)
-
-
-class _Limits:
-    """Keeps our limits in force while statements of a script run in a transaction.
-
-    Who only reads and writes rows may wait for them: as long as the transaction has no stronger lock, that keeps nobody
-    from anything but those rows. Before the first other statement, and again wherever the script may have changed its
-    settings since, the limits of the attempt are put (back) in force.
-    """
-
-    def __init__(self, work: Workplace) -> None:
-        self._work = work
-        self._watches = work.session.in_transaction
-        self._only_rows = True
-        self._loose = False
-
-    def before(self, statement: Statement) -> None:
-        if not self._watches:
-            return
-        if self._only_rows and is_about_rows(statement):
-            if not self._loose:
-                self._work.session.be_patient(self._work.request.locks.give_up_seconds)
-                self._loose = True
-            return
-        self._only_rows = self._only_rows and may_change_settings(statement)
-        if self._loose and not is_setting(statement):
-            self._work.session.impose()
-            self._loose = False
-
-    def after(self, statement: Statement) -> None:
-        self._loose = self._loose or may_change_settings(statement)
+    inside = work.session.in_transaction
+    for one in with_limits(statements) if inside else statements:
+        match one:
+            case Limit.PATIENT:
+                work.session.be_patient(work.request.locks.give_up_seconds)
+            case Limit.IMPOSED:
+                work.session.impose()
+            case _:
+                work.stop.check()
+                _say(work, part, one)
+                _run_statement(work, one, part)
 
 
 def _say(work: Workplace, part: Part, statement: Statement) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history import store
 from schema_operator.history.records import Direction, JournalEntry, OpenUnit
@@ -19,14 +20,16 @@ from schema_operator.postgres.session import SCRIPT, Begun, Opening, transaction
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
 from schema_operator.runner.steps.scripted import Part, run_statements
 from schema_operator.runner.transaction import Deed, alone, commit
-from schema_operator.scripts.units import Unit, UnitKind, settings_of, units_of, waits_harmlessly
+from schema_operator.scripts.script import Source
+from schema_operator.scripts.statements import Statement, statements_of
+from schema_operator.scripts.units import Unit, UnitKind, divide, settings_of, units_of, waits_harmlessly
 
 if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
     from schema_operator.runner.report import Step
     from schema_operator.runner.workplace import Workplace
-    from schema_operator.scripts.script import Source
-    from schema_operator.scripts.statements import Statement
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +140,30 @@ class _Series:
     def run_alone(self, unit: Unit) -> None:
         trace = trace_of(self.work, unit)
         started = self.started.get(unit.number)
+        if started is not None and started.checksum != unit.checksum:
+            self.clean_up_after_another(unit, started)
+            started = None
 
         def observe() -> tuple[bool, tuple[int, ...]]:
             if started is not None:
                 return trace.is_done(started.seen), started.seen
             return False, trace.before()
 
-        prepare = partial(self.prepare, unit)
-        done, seen = alone(self.work, observe, prepare, patient=waits_harmlessly(unit))
+        done, seen = self.alone(unit, observe)
         if not done:
             if started is None:
                 self.write(unit, store.STARTED, seen)
-            attempt = partial(self.attempt_alone, unit, trace, seen)
-            alone(self.work, attempt, prepare, patient=waits_harmlessly(unit))
+            self.alone(unit, partial(self.attempt_alone, unit, trace, seen))
         self.write(unit, store.FINISHED)
+
+    def clean_up_after_another(self, unit: Unit, started: OpenUnit) -> None:
+        """Remove what a statement left that an earlier run has begun and that was edited since."""
+        for former in divide(statements_of(Source(self.task.source.file, started.statements, "")), TransactionMode.AUTO):
+            if former.kind is UnitKind.ALONE:
+                self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
+
+    def alone(self, unit: Unit, body: Callable[[], T]) -> T:
+        return alone(self.work, body, partial(self.prepare, unit), patient=waits_harmlessly(unit))
 
     def attempt_alone(self, unit: Unit, trace: Trace, seen: tuple[int, ...]) -> None:
         trace.clean(seen)
