@@ -190,7 +190,15 @@ def _open_unit(  # noqa: PLR0917 (the columns of a row)
     seen: list[int] | None,
 ) -> OpenUnit:
     return OpenUnit(
-        _version(text), Direction(action), owner, unit, units, checksum, event == FINISHED, statements, tuple(seen or ())
+        _version(text),
+        Direction(action),
+        owner,
+        unit,
+        units,
+        checksum,
+        event == FINISHED,
+        statements,
+        tuple(seen or ()),
     )
 
 

@@ -1,7 +1,7 @@
 """What statements outside of transactions make and leave: indexes, databases, detached partitions.
 
-All is asked on the working session with the search_path of the script, because the names are the script's; the functions
-and operators asked with are PostgreSQL's own by their full names where another could stand in.
+All is asked on the working session with the search_path of the script, because the names are the script's; the
+functions and operators asked with are PostgreSQL's own by their full names where another could stand in.
 """
 
 from __future__ import annotations

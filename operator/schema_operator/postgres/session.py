@@ -161,8 +161,7 @@ class Session:
         return _begun(self._exchange(_message(parts)))
 
     def messages_to_begin(self, keys: dict[str, int], lock_timeout: float, *, lasting: bool) -> list[Message]:
-        """Give the messages of a pipeline that begin a transaction like a new session's, fenced, with the search_path
-        pinned; `message_to_unpin` is for what follows.
+        """Give the messages of a pipeline that begin a transaction like a new session's, fenced and pinned.
 
         Without `lasting`, its COMMIT does not wait for the disk. The next one that does covers it: what is written
         ahead is written in order.
@@ -209,7 +208,7 @@ class Session:
                 if one.sql == COMMIT:
                     pgconn.send_flush_request()
             pgconn.pipeline_sync()
-        failure = self._drive(_answers(pgconn, done), tick)
+        failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
         with self._translated():
             pgconn.exit_pipeline_mode()
         self.rollback()
@@ -233,8 +232,9 @@ class Session:
                 self._exchange(query.as_bytes(None))
 
     def resolve(self, relations: Sequence[tuple[str | None, str, str]], *, keeps: bool) -> tuple[Wanted, ...]:
-        """Find relations, given as schema, name and lock mode, outside of any transaction; those that are not there are
-        left out, and an index brings its table along. `keeps` as in `Opening`.
+        """Find relations, given as schema, name and lock mode, outside of any transaction.
+
+        Those that are not there are left out, and an index brings its table along. `keeps` as in `Opening`.
         """
         names = [sql.Identifier(*filter(None, (schema, name))).as_string(None) for schema, name, _ in relations]
         query = QUERIES["resolve"].format(names=names, modes=[mode for _, _, mode in relations])
@@ -363,9 +363,7 @@ class Session:
         self._connection.close()
 
     def _own_settings(self, *, become: bool = True) -> sql.Composable:
-        extra = [
-            sql.SQL("SET {} = {}").format(sql.Identifier(name), value) for name, value in self._newer_settings()
-        ]
+        extra = [sql.SQL("SET {} = {}").format(sql.Identifier(name), value) for name, value in self._newer_settings()]
         role = [self._become] if become and self._become is not None else []
         return sql.SQL(";").join([*role, QUERIES["limits"].format(lock_timeout=self._lock_timeout), *extra])
 
@@ -415,10 +413,9 @@ def _answers(pgconn: PGconn, done: Callable[[int, PGresult], None]) -> PQGen[Pip
         pgconn.consume_input()
         while not pgconn.is_busy():
             result = pgconn.get_result()
-            if result is None:
-                # None stands after the answer to each message, and also where there is nothing more for now.
-                if pgconn.is_busy() or (result := pgconn.get_result()) is None:
-                    break
+            # None stands after the answer to each message, and also where there is nothing more for now.
+            if result is None and (pgconn.is_busy() or (result := pgconn.get_result()) is None):
+                break
             if result.status == pq.ExecStatus.PIPELINE_SYNC:
                 return failure
             if result.status == pq.ExecStatus.FATAL_ERROR:

@@ -1,11 +1,11 @@
 """How long each attempt at a transaction may wait for a lock. Pure.
 
 Who waits in the server's queue for a strong lock makes everybody wait who comes after. So the stall of others is the
-smaller of lock_timeout and the age of the oldest transaction in the way, and no single timeout is right: half a second
-hurts for nothing behind a long reader, a few milliseconds starve where every transaction of the application takes a tenth
-of a second. Hence: look for old transactions first and wait for them outside of the queue, then ask without waiting a
-few times, then wait longer and longer, up to the stall that is allowed. Measured on 16 clients with transactions of 20 to
-200 ms: all applied, the median after 15 attempts and 2.2 s.
+smaller of lock_timeout and the age of the oldest transaction in the way, and no single timeout is right: half a
+second hurts for nothing behind a long reader, a few milliseconds starve where every transaction of the application
+takes a tenth of a second. Hence: look for old transactions first and wait for them outside of the queue, then ask
+without waiting a few times, then wait longer and longer, up to the stall that is allowed. Measured on 16 clients with
+transactions of 20 to 200 ms: all applied, the median after 15 attempts and 2.2 s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which versions are sent to the server together. Pure.
 
-Versions that are one plain transaction each may follow each other in one message: every one is still begun, fenced, written
-down and committed by itself, but nobody waits for an answer in between. An error ends the message there; what was
-committed before stands, and nothing after it was run.
+Versions that are one plain transaction each may follow each other in one message: every one is still begun, fenced,
+written down and committed by itself, but nobody waits for an answer in between. An error ends the message there; what
+was committed before stands, and nothing after it was run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Simple:
     unit: Unit
 
 
-def grouped(scripts: Sequence[Script], history: History, *, last_is_verified: bool) -> Iterator[Script | tuple[Simple, ...]]:
+def grouped(
+    scripts: Sequence[Script], history: History, *, last_is_verified: bool
+) -> Iterator[Script | tuple[Simple, ...]]:
     """Give the versions in their order: alone, or as many together as may be sent together.
 
     `last_is_verified` says that checks of the resource run before the commit of the last one.

@@ -25,9 +25,9 @@ class Limit(Enum):
 def with_limits(statements: Sequence[Statement]) -> Iterator[Statement | Limit]:
     """Give the statements of a transaction, and between them what is done about the limits.
 
-    Who only reads and writes rows may wait for them: as long as the transaction has no stronger lock, that keeps nobody
-    from anything but those rows. Before the first other statement, and wherever the script may have changed its settings
-    since, the limits of the attempt are put in force. A row of settings is not interrupted.
+    Who only reads and writes rows may wait for them: as long as the transaction has no stronger lock, that keeps
+    nobody from anything but those rows. Before the first other statement, and wherever the script may have changed
+    its settings since, the limits of the attempt are put in force. A row of settings is not interrupted.
     """
     only_rows, loose = True, False
     for statement in statements:

@@ -1,9 +1,9 @@
 """Divide a script into units: what is committed together. Pure.
 
-All of a script is one unit where it can be. A statement that the server refuses in a transaction is a unit of its own,
-a `BEGIN … COMMIT` block of the script is one, and so is what stands between these. Settings (`SET`, `RESET`) that stand
-outside of blocks belong to the unit after them: they prepare it, and a script that only puts some before its block stays
-in one piece.
+All of a script is one unit where it can be. A statement that the server refuses in a transaction is a unit of its
+own, a `BEGIN … COMMIT` block of the script is one, and so is what stands between these. Settings (`SET`, `RESET`)
+that stand outside of blocks belong to the unit after them: they prepare it, and a script that only puts some before
+its block stays in one piece.
 """
 
 from __future__ import annotations
@@ -238,7 +238,8 @@ def _isolation(begin: Statement, count: int) -> str | None:
             case _:
                 raise Refused(
                     Reason.TRANSACTION_CONTROL,
-                    f"BEGIN with {' '.join(rest)} is not possible: a migration writes, and is not deferred; leave it out",
+                    f"BEGIN with {' '.join(rest)} is not possible, because a migration writes and is not deferred; "
+                    "leave it out",
                     _place(begin, count),
                 )
     return isolation
@@ -270,7 +271,8 @@ def _place(statement: Statement, count: int) -> Location:
 def waits_harmlessly(unit: Unit) -> bool:
     """Whether a statement that runs alone keeps nobody from reading and writing while it waits for a lock.
 
-    The CONCURRENTLY forms and a plain VACUUM take SHARE UPDATE EXCLUSIVE (PostgreSQL documentation, "Explicit Locking").
+    The CONCURRENTLY forms and a plain VACUUM take SHARE UPDATE EXCLUSIVE (PostgreSQL documentation, "Explicit
+    Locking").
     """
     (statement,) = unit.statements
     full = unit.command == "VACUUM" and "FULL" in tokens(statement.sql)

@@ -117,9 +117,7 @@ def _messages(work: Workplace, batch: Sequence[Simple], number: int) -> Iterator
     yield _Sent(Message(COMMIT), number)
 
 
-def _raise_unless_patience_helps(
-    work: Workplace, batch: Sequence[Simple], sent: _Sent, failure: ServerFailure
-) -> None:
+def _raise_unless_patience_helps(work: Workplace, batch: Sequence[Simple], sent: _Sent, failure: ServerFailure) -> None:
     """Raise the error of a version that failed for good; do nothing where it is worth an attempt by itself.
 
     That is so for a lock that was not free at once, and for what none of the script's statements is to blame for: the

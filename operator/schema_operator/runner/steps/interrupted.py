@@ -1,9 +1,9 @@
 """What is left of a statement that cannot be in a transaction, when it failed or its runner died.
 
-The server leaves an INVALID index behind when one of the CONCURRENTLY forms fails; `IF NOT EXISTS` then takes it for the
-index itself, for ever. So what was there before is written down before such a statement runs, and what is new and invalid
-afterwards is dropped and built again. Where a runner died between the end of a statement and its row in the journal, what
-the statement should have made or removed says that it is done.
+The server leaves an INVALID index behind when one of the CONCURRENTLY forms fails; `IF NOT EXISTS` then takes it for
+the index itself, for ever. So what was there before is written down before such a statement runs, and what is new and
+invalid afterwards is dropped and built again. Where a runner died between the end of a statement and its row in the
+journal, what the statement should have made or removed says that it is done.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Carry out a script: as one transaction where it is one unit, else unit by unit, with a journal.
 
-A unit that is a transaction has its row of the journal in the same transaction. A statement that cannot be in one has two:
-`Started`, committed before it runs, and `Finished` after. So a run that resumes knows of each unit whether it is done, is
-not begun, or was begun; of the last, `resume` finds out from what is there.
+A unit that is a transaction has its row of the journal in the same transaction. A statement that cannot be in one has
+two: `Started`, committed before it runs, and `Finished` after. So a run that resumes knows of each unit whether it is
+done, is not begun, or was begun; of the last, `resume` finds out from what is there.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class _Series:
 
     def clean_up_after_another(self, unit: Unit, started: OpenUnit) -> None:
         """Remove what a statement left that an earlier run has begun and that was edited since."""
-        for former in divide(statements_of(Source(self.task.source.file, started.statements, "")), TransactionMode.AUTO):
+        former_script = Source(self.task.source.file, started.statements, "")
+        for former in divide(statements_of(former_script), TransactionMode.AUTO):
             if former.kind is UnitKind.ALONE:
                 self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
 
@@ -234,9 +235,11 @@ class _Series:
         """Say what stays: nothing, or the units that are done."""
         if not self.finished:
             return error
-        done, count = max(self.finished), len(self.units)
-        stays = f"of {count} units of {self.task.what}, {done} {'is' if done == 1 else 'are'} done and stay{'s' * (done == 1)}"
-        sentence = f"{error.sentence}; {stays}; the next run goes on after {'it' if done == 1 else 'them'}"
+        done = "the first unit is" if self.finished == {1} else f"the first {max(self.finished)} units are"
+        sentence = (
+            f"{error.sentence}; {self.task.what} has {len(self.units)} units, which are committed one by one: {done} "
+            "done, and the next run goes on after that"
+        )
         if isinstance(error, Failed):
             return PartlyApplied(error.reason, sentence, error.location)
         return type(error)(error.reason, sentence, error.location)
@@ -251,7 +254,7 @@ def _refuse_edited(task: Undertaking, units: tuple[Unit, ...], begun_before: tup
             raise Refused(
                 Reason.CHECKSUM_MISMATCH,
                 f"{task.what} is done in part, and unit {one.unit}, which is done, was changed since (its checksum was "
-                f"{one.checksum} and is {unit.checksum if unit else 'none: the unit is gone'}); put its statements back "
-                "as they were; what comes after it may be changed",
+                f"{one.checksum} and is {unit.checksum if unit else 'none: the unit is gone'}); put its statements "
+                "back as they were; what comes after it may be changed",
                 replace(task.place, line=unit.statements[0].line if unit else None),
             )
