@@ -9,7 +9,8 @@ SELECT to_regclass('schema_operator.control_versions') IS NOT NULL;
 VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
        ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
        ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
-       ('events', 'INSERT')
+       ('events', 'INSERT'),
+       ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT')
 
 -- access --
 -- Whose the control schema is, whose its tables are, whether their owner is a superuser, whether this role may become
@@ -45,19 +46,20 @@ RETURNING pg_current_xact_id()::text;
 
 -- history --
 -- All that a run must know, in one round trip and without the text of a script: the versions of the control schema,
--- whether this role may write down what it does, and what is applied now, in the order it was applied (one row without
--- a version where nothing is). Where the control schema is missing or older, this is an error, and asked for apart.
-SELECT control.versions, control.recordable, a.version, a.owner, a.checksum, a.reversible,
-       array_to_string(a.requires, ' ')
-FROM (
-    SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions) AS versions,
-           (SELECT coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
-            FROM ({needed}) AS needed (relation, privilege)
-            JOIN pg_namespace AS n ON n.nspname = 'schema_operator'
-            JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation) AS recordable
-) AS control
-LEFT JOIN schema_operator.applied_versions AS a ON true
-ORDER BY a.position NULLS FIRST, a.applied_at;
+-- whether this role may write down what it does, what is applied now, in the order it was applied, and the journal of
+-- what is so in part. Where the control schema is missing or older, this is an error, and is asked for apart.
+SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
+       (SELECT coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
+        FROM ({needed}) AS needed (relation, privilege)
+        JOIN pg_namespace AS n ON n.nspname = 'schema_operator'
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation),
+       (SELECT json_agg(json_build_array(version, owner, checksum, reversible, requires)
+                        ORDER BY position NULLS FIRST, applied_at)::text
+        FROM schema_operator.applied_versions),
+       (SELECT json_agg(json_build_array(version, action, owner, unit, units, checksum, event,
+                                         CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[])
+                        ORDER BY position)::text
+        FROM schema_operator.open_units);
 
 -- recorded_versions --
 -- Every version that was ever applied, recorded or rolled back, with its owner.
@@ -92,7 +94,7 @@ INSERT INTO schema_operator.version_scripts
         down_transaction, requires, variables)
 SELECT id, %(version)s::text, %(action)s::text, %(owner)s::text, %(resource_uid)s::text, %(run)s::text,
        %(up_sql)s::text, %(down_sql)s::text, %(down_name)s::text, %(verify_sql)s::text,
-       %(down_transaction)s::text, %(requires)s::text[], %(variables)s::jsonb
+       %(down_transaction)s::text, string_to_array(%(requires)s::text, ' '), %(variables)s::jsonb
 FROM version_row
 RETURNING pg_current_xact_id()::text;
 
@@ -101,3 +103,31 @@ RETURNING pg_current_xact_id()::text;
 SELECT EXISTS (
     SELECT FROM schema_operator.version_scripts
     WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text);
+
+-- record_unit --
+-- A unit of a version was begun or is done.
+INSERT INTO schema_operator.statement_journal
+       (event, version, action, owner, run, script_name, unit, units, checksum, statements, seen)
+VALUES (%(event)s::text, %(version)s::text, %(action)s::text, %(owner)s::text, %(run)s::text, %(script_name)s::text,
+        %(unit)s::int4, %(units)s::int4, %(checksum)s::text, %(statements)s::text, %(seen)s::int8[]::oid[])
+RETURNING pg_current_xact_id()::text;
+
+-- complete_units --
+-- A version that was done unit by unit is whole.
+INSERT INTO schema_operator.statement_journal
+       (event, version, action, owner, run, script_name, unit, units, checksum, statements)
+SELECT 'Completed', version, action, %(owner)s::text, %(run)s::text, script_name, units, units, checksum, ''
+FROM schema_operator.open_units
+WHERE version = %(version)s::text AND action = %(action)s::text
+ORDER BY position DESC LIMIT 1;
+
+-- unit_recorded --
+-- Whether a run has written a row into the journal: what became of a transaction whose COMMIT was not answered.
+SELECT EXISTS (
+    SELECT FROM schema_operator.statement_journal
+    WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text AND unit = %(unit)s::int4
+      AND event = %(event)s::text);
+
+-- applied_by_run --
+-- The versions that a run has applied: what became of transactions whose COMMITs were not answered.
+SELECT version FROM schema_operator.version_scripts WHERE run = %(run)s::text AND action = 'apply';

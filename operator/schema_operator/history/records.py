@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum, unique
 
 from schema_operator.api.request import TransactionMode
 from schema_operator.api.version import Version
@@ -24,19 +25,52 @@ class AppliedVersion:
     """The versions that must stay for as long as this one is applied."""
 
 
+@unique
+class Direction(StrEnum):
+    """What is done to a version; the values are those of the column `action`."""
+
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnit:
+    """A row of the journal of a version that is applied or rolled back in part."""
+
+    version: Version
+    direction: Direction
+    owner: str | None
+    unit: int
+    """Number of the unit in its script, from 1."""
+    units: int
+    """How many units the script had when the row was written."""
+    checksum: str
+    """Of the unit, as `Unit.checksum`."""
+    finished: bool
+    """Whether it is done; else it was only begun."""
+    statements: str
+    """What was begun; empty where it is done."""
+    seen: tuple[int, ...]
+    """Oids of the indexes that were there when it was begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is applied now, in the order it was applied."""
+    """What is applied now, in the order it was applied, and what is so in part."""
 
     applied: tuple[AppliedVersion, ...] = ()
-    _by_version: Mapping[Version, AppliedVersion] = field(init=False, repr=False, compare=False)
+    open: tuple[OpenUnit, ...] = ()
+    _by_version: dict[Version, AppliedVersion] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Made when it is asked for: hundreds of scripts look for their versions."""
 
-    def __post_init__(self) -> None:
-        # Looked up for each of hundreds of scripts.
-        object.__setattr__(self, "_by_version", {one.version: one for one in reversed(self.applied)})
+    def open_units(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
+        """Give the open rows of the journal for a version, oldest first."""
+        return tuple(one for one in self.open if one.version == version and one.direction is direction)
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
+        if len(self._by_version) < len(self.applied):
+            self._by_version.update((one.version, one) for one in reversed(self.applied))
         return self._by_version.get(version)
 
     def of(self, owner: str | None) -> tuple[AppliedVersion, ...]:
@@ -49,11 +83,16 @@ class History:
 
     def with_applied(self, *added: AppliedVersion) -> History:
         """Give the history after versions were applied."""
-        return History((*self.applied, *added))
+        still_open = self._without_units([one.version for one in added], Direction.APPLY)
+        return replace(self, applied=(*self.applied, *added), open=still_open)
 
     def without(self, *versions: Version) -> History:
         """Give the history after versions were rolled back."""
-        return History(tuple(one for one in self.applied if one.version not in versions))
+        left = tuple(one for one in self.applied if one.version not in versions)
+        return replace(self, applied=left, open=self._without_units(versions, Direction.ROLLBACK))
+
+    def _without_units(self, versions: Collection[Version], direction: Direction) -> tuple[OpenUnit, ...]:
+        return tuple(one for one in self.open if one.version not in versions or one.direction is not direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +145,19 @@ class Author:
     resource_uid: str | None
     program: str
     """The program with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What is written down of a unit."""
+
+    version: str
+    direction: Direction
+    script_name: str
+    unit: int
+    units: int
+    checksum: str
+    statements: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from psycopg import sql
@@ -16,20 +16,28 @@ from schema_operator.history.records import (
     AppliedVersion,
     Author,
     Change,
+    Direction,
     History,
+    JournalEntry,
+    OpenUnit,
     Reading,
     StoredScripts,
 )
 from schema_operator.postgres import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from schema_operator.postgres.queries import Message
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
+STARTED: Final = "Started"
+FINISHED: Final = "Finished"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
+_Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
+_OpenUnit = tuple[str, str, str | None, int, int, str, str, str, tuple[int, ...] | None]
 _ACCESS: Final = QUERIES["access"].format(needed=QUERIES["needed"])
 _HISTORY: Final = QUERIES["history"].format(needed=QUERIES["needed"])
 
@@ -66,9 +74,11 @@ def read(session: Session) -> Reading:
     Fails with SQLSTATE 42P01, 42703 or 3F000 where the control schema is missing or of an older version. Raises
     `Refused(ControlSchemaDamaged)` where it holds what nobody can have written.
     """
-    rows = session.query(_HISTORY)
-    versions, recordable = rows[0][:2]
-    history = History(tuple(_applied(*row[2:]) for row in rows if row[2] is not None))
+    ((versions, recordable, applied, open_units),) = session.query(_HISTORY)
+    history = History(
+        tuple(_applied(*row) for row in msgspec.json.decode(applied or "[]", type=list[_Applied])),
+        tuple(_open_unit(*row) for row in msgspec.json.decode(open_units or "[]", type=list[_OpenUnit])),
+    )
     return Reading(_newest((versions or "").split()), bool(recordable), history)
 
 
@@ -94,34 +104,92 @@ def stored_scripts(session: Session, version: Version) -> StoredScripts:
 
 
 def record(session: Session, change: Change, author: Author) -> str:
-    """Write down what was done to a version, in one statement; gives the id of the transaction it is part of."""
-    rows = session.query(
-        QUERIES["record"],
-        {
-            "version": change.version,
-            "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
-            "description": change.description,
-            "script_name": change.script_name[:NAME_LIMIT],
-            "checksum": change.checksum,
-            "event": _event(change),
-            "action": _action(rollback=change.rollback),
-            "up_sql": change.up,
-            "down_sql": change.down,
-            "down_name": change.down_name and change.down_name[:NAME_LIMIT],
-            "verify_sql": change.verify,
-            "down_transaction": change.down_transaction.value,
-            "requires": list(change.requires),
-            "variables": msgspec.json.encode(dict(change.variables)).decode() if change.variables else None,
-            **_author(author),
-        },
-    )
-    return str(rows[0][0])
+    """Write down what was done to a version; gives the id of the transaction it is part of."""
+    return str(session.query(QUERIES["record"], _recorded(change, author))[0][0])
+
+
+def message_to_record(change: Change, author: Author) -> Message:
+    """Give the message of a pipeline that does what `record` does."""
+    return queries.message(QUERIES["record"], _recorded(change, author))
+
+
+def _recorded(change: Change, author: Author) -> dict[str, object]:
+    return {
+        "version": change.version,
+        "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
+        "description": change.description,
+        "script_name": change.script_name[:NAME_LIMIT],
+        "checksum": change.checksum,
+        "event": _event(change),
+        "action": _action(rollback=change.rollback),
+        "up_sql": change.up,
+        "down_sql": change.down,
+        "down_name": change.down_name and change.down_name[:NAME_LIMIT],
+        "verify_sql": change.verify,
+        "down_transaction": change.down_transaction.value,
+        # Versions hold no blanks; and a message of a pipeline knows nothing but text.
+        "requires": " ".join(change.requires),
+        "variables": msgspec.json.encode(dict(change.variables)).decode() if change.variables else None,
+        **_author(author),
+    }
+
+
+def applied_by_run(session: Session, run: str) -> frozenset[str]:
+    """Give the versions that a run has applied."""
+    return frozenset(version for (version,) in session.query(QUERIES["applied_by_run"], {"run": run}))
 
 
 def record_control_version(session: Session, version: str, script_name: str, checksum: str, author: Author) -> str:
     """Write down that a version of the control schema was installed; gives the id of the transaction."""
     parameters = {"version": version, "script_name": script_name, "checksum": checksum, **_author(author)}
     return str(session.query(QUERIES["record_control_version"], parameters)[0][0])
+
+
+def record_unit(
+    session: Session, entry: JournalEntry, author: Author, event: str, seen: Sequence[int] | None = None
+) -> str:
+    """Write into the journal that a unit was `STARTED` or `FINISHED`; gives the id of the transaction.
+
+    `seen` are the oids of the indexes that were there before a statement that builds one concurrently.
+    """
+    return str(
+        session.query(
+            QUERIES["record_unit"],
+            {
+                "event": event,
+                "version": entry.version,
+                "action": entry.direction,
+                "owner": author.owner,
+                "run": author.run,
+                "script_name": entry.script_name[:NAME_LIMIT],
+                "unit": entry.unit,
+                "units": entry.units,
+                "checksum": entry.checksum,
+                "statements": entry.statements,
+                "seen": None if seen is None else list(seen),
+            },
+        )[0][0]
+    )
+
+
+def complete_units(session: Session, version: str, direction: Direction, author: Author) -> None:
+    """Close the journal of a version; the caller writes the version itself in the same transaction."""
+    session.query(
+        QUERIES["complete_units"],
+        {"version": version, "action": direction, "owner": author.owner, "run": author.run},
+    )
+
+
+def unit_recorded(session: Session, run: str, entry: JournalEntry, event: str) -> bool:
+    """Say whether a run has written a row into the journal."""
+    parameters: dict[str, object] = {
+        "run": run,
+        "version": entry.version,
+        "action": entry.direction,
+        "unit": entry.unit,
+        "event": event,
+    }
+    return bool(session.query(QUERIES["unit_recorded"], parameters)[0][0])
 
 
 def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:
@@ -146,8 +214,23 @@ def _event(change: Change) -> str:
     return "Baselined" if change.baseline else "Applied"
 
 
-def _action(*, rollback: bool) -> str:
-    return "rollback" if rollback else "apply"
+def _action(*, rollback: bool) -> Direction:
+    return Direction.ROLLBACK if rollback else Direction.APPLY
+
+
+def _open_unit(  # noqa: PLR0917 (the columns of a row)
+    text: str,
+    action: str,
+    owner: str | None,
+    unit: int,
+    units: int,
+    checksum: str,
+    event: str,
+    statements: str,
+    seen: tuple[int, ...] | None,
+) -> OpenUnit:
+    finished = event == FINISHED
+    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, finished, statements, seen or ())
 
 
 def _newest(control_versions: Iterable[str]) -> Version:
@@ -161,10 +244,14 @@ def _newest(control_versions: Iterable[str]) -> Version:
     return newest
 
 
-def _applied(*row: Any) -> AppliedVersion:
-    version, owner, checksum, reversible, requires = row
-    needs = tuple(map(_version, requires.split())) if requires else ()
-    return AppliedVersion(_version(version), owner, checksum, bool(reversible), needs)
+def _applied(
+    version: str,
+    owner: str | None,
+    checksum: str | None,
+    reversible: bool,  # noqa: FBT001 (a column)
+    requires: tuple[str, ...],
+) -> AppliedVersion:
+    return AppliedVersion(_version(version), owner, checksum, reversible, tuple(map(_version, requires)))
 
 
 def _version(text: str) -> Version:

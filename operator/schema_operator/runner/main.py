@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Final
 from schema_operator.api.request import VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
+from schema_operator.runner.batches import Simple, grouped
 from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, plan
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.apply import apply
 from schema_operator.runner.steps.baseline import find_baseline, record_baseline
+from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
 from schema_operator.runner.steps.install import history_of, require_recordable
@@ -27,13 +29,14 @@ from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema_operator.api.report import RunReport
-    from schema_operator.api.request import RunRequest
-    from schema_operator.history.records import History
+    from schema_operator.api.request import RunRequest, Verification
     from schema_operator.postgres.address import Address
     from schema_operator.runner.report import Reporter
     from schema_operator.runner.stop import Stop
-    from schema_operator.scripts.script import ScriptSet
+    from schema_operator.scripts.script import Script, ScriptSet
 
 _MOST_IGNORED_NAMED: Final = 10
 
@@ -109,7 +112,7 @@ def _address(request: RunRequest) -> Address:
 
 def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
     """Decide what to do; all that can be refused is refused here, before anything is done."""
-    request, history = work.request, _history(work)
+    request, history = work.request, work.history
     judge_edits(work, scripts, history)
     decided = plan(
         scripts,
@@ -124,10 +127,23 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
     return decided
 
 
-def _history(work: Workplace) -> History:
-    if work.findings.now is None:
-        raise RuntimeError("the history is read before it is planned with")
-    return work.findings.now
+def _apply_all(work: Workplace, scripts: Sequence[Script], early: Sequence[Verification]) -> None:
+    """Apply versions in their order: plain ones together, the others, and those that need patience, by themselves."""
+    for group in grouped(scripts, work.history, last_is_verified=bool(early)):
+        if isinstance(group, tuple):
+            _apply_together(work, group)
+        else:
+            apply(work, group, early if group is scripts[-1] else [])
+
+
+def _apply_together(work: Workplace, batch: Sequence[Simple]) -> None:
+    while len(batch) > 1:
+        done = apply_batch(work, batch)
+        if done < len(batch):
+            apply(work, batch[done].script, [])
+        batch = batch[done + 1 :]
+    for one in batch:
+        apply(work, one.script, [])
 
 
 def _carry_out(work: Workplace, decided: Plan) -> None:
@@ -142,6 +158,5 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
         rollback(work, version)
     verify = work.request.verify
     early = [one for one in verify if one.when is VerifyWhen.BEFORE_COMMIT] if decided.applies else []
-    for script in decided.applies:
-        apply(work, script, early if script is decided.applies[-1] else [])
+    _apply_all(work, decided.applies, early)
     after_commit(work, [one for one in verify if one not in early])

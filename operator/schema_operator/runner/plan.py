@@ -10,19 +10,19 @@ version, that version cannot be reached, and the run is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from schema_operator.api.request import OutOfOrder
 from schema_operator.api.version import NOTHING, Version
 from schema_operator.errors import Location, Reason, Refused
-from schema_operator.history.records import AppliedVersion
+from schema_operator.history.records import AppliedVersion, Direction
 from schema_operator.runner import dependencies
 from schema_operator.scripts.reading import require_not_empty
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from schema_operator.history.records import History
+    from schema_operator.history.records import History, OpenUnit
     from schema_operator.scripts.script import Script, ScriptSet
 
 
@@ -60,8 +60,16 @@ def plan(
     """
     goal = goal_of(scripts, history, wanted)
     history = history.with_applied(*(as_applied(script, owner) for script in baseline))
-    rollbacks = tuple(one for one in reversed(history.of(owner)) if one.version > goal)
-    applies = tuple(one for one in scripts.scripts if one.version <= goal and history.get(one.version) is None)
+    _require_resumable(scripts, history, owner, goal)
+    rollbacks = tuple(
+        one for one in reversed(history.of(owner)) if one.version > goal or _half_rolled_back(one.version, history)
+    )
+    gone = {one.version for one in rollbacks}
+    applies = tuple(
+        one
+        for one in scripts.scripts
+        if one.version <= goal and (history.get(one.version) is None or one.version in gone)
+    )
     _require_none_of_others_above(scripts, history, owner, goal)
     dependencies.require_free(rollbacks, history)
     _require_nothing_in_the_way(rollbacks, history, owner)
@@ -141,6 +149,34 @@ def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version
         Reason.UNKNOWN_VERSION,
         f"there is no script of version {goal} and it is not applied; the scripts go from {scripts.scripts[0].version} "
         f"to {newest}; correct the version or add its script",
+    )
+
+
+def _half_rolled_back(version: Version, history: History) -> bool:
+    """Whether a rollback was begun and not finished: it is finished first, whatever is wanted now."""
+    return bool(history.open_units(version, Direction.ROLLBACK))
+
+
+def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
+    """Refuse where a version is applied in part and what is wanted now does not finish it."""
+    for one in history.open:
+        known = scripts.get(one.version)
+        if one.owner != owner and known is not None and one.version <= goal:
+            whose = one.owner or "nobody in particular (by hand, without --as)"
+            _refuse_half_done(one, f"it was begun for {whose}, who must finish it first")
+        if one.owner == owner and one.direction is Direction.APPLY and known is None:
+            _refuse_half_done(one, "its script is no longer there; put it back, so that it can be finished")
+        if one.owner == owner and one.direction is Direction.APPLY and one.version > goal:
+            _refuse_half_done(one, f"{goal} is wanted; want {one.version} until it is finished, then go back")
+
+
+def _refuse_half_done(one: OpenUnit, why: str) -> NoReturn:
+    what = "applied" if one.direction is Direction.APPLY else "rolled back"
+    state = "done" if one.finished else "begun"
+    raise Refused(
+        Reason.PARTLY_APPLIED,
+        f"this version is {what} in part (unit {one.unit} of {one.units} is {state}), and {why}",
+        Location(version=one.version.text),
     )
 
 

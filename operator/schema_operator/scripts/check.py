@@ -22,9 +22,12 @@ from schema_operator.scripts.statements import (
     transaction_control,
     turns_off_standard_strings,
 )
+from schema_operator.scripts.units import divide_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+
+    _Rule = Callable[[Statement], "Finding | None"]
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
@@ -74,7 +77,10 @@ def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
         yield unclosed
         return
     statements = statements_in(source.text, pieces)
-    found = [*_meta_commands(source.text, pieces), *_findings(statements)]
+    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
+    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules)]
+    if kind is not ScriptKind.VERIFY:
+        found.extend(_division(statements, source))
     if not statements and not found:
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
@@ -103,40 +109,42 @@ def _is_of_pg_dump(text: str, piece: Piece) -> bool:
     return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
 
 
-def _findings(statements: tuple[Statement, ...]) -> Iterator[Refused]:
+def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Refused]:
+    try:
+        divide_for(source, statements)
+    except Refused as refused:
+        yield refused
+
+
+def _findings(statements: tuple[Statement, ...], rules: Sequence[_Rule]) -> Iterator[Refused]:
     for statement in statements:
         location = Location(
             statement=statement.number, statements=len(statements), line=statement.line, column=statement.column
         )
-        for rule in RULES:
+        for rule in rules:
             if finding := rule(statement):
                 yield Refused(finding.reason, finding.sentence, location)
 
 
 def refuse_transaction_control(statement: Statement) -> Finding | None:
-    """Keep a script inside the one transaction its version runs in."""
+    """Keep a verify script inside the transaction that it looks at."""
     command = transaction_control(statement)
     if command is None:
         return None
     return Finding(
         Reason.TRANSACTION_CONTROL,
-        f"{command} is not possible in a script, because each version runs in one transaction of its own; remove it",
+        f"{command} is not possible in a verify script, which runs inside the transaction of its version; remove it",
     )
 
 
 def refuse_what_needs_no_transaction(statement: Statement) -> Finding | None:
-    """Say before anything runs what the server would say in the middle (SQLSTATE 25001)."""
+    """Say of a verify script before anything runs what the server would say in the middle (SQLSTATE 25001)."""
     command = needs_no_transaction(statement)
     if command is None:
         return None
-    remedy = (
-        "leave out CONCURRENTLY (the table is then locked meanwhile)"
-        if command.endswith("CONCURRENTLY")
-        else "remove it from the script"
-    )
     return Finding(
         Reason.NEEDS_NO_TRANSACTION,
-        f"{command} cannot run in a transaction, and each version runs in one; {remedy} or run it by hand",
+        f"{command} cannot run in a transaction, and a verify script runs in that of its version; remove it",
     )
 
 
@@ -174,10 +182,14 @@ def refuse_other_strings(statement: Statement) -> Finding | None:
     )
 
 
-RULES: Final[tuple[Callable[[Statement], Finding | None], ...]] = (
-    refuse_transaction_control,
-    refuse_what_needs_no_transaction,
+RULES: Final[tuple[_Rule, ...]] = (
     refuse_copy,
     refuse_other_strings,
 )
-"""All rules for statements, in the order in which they speak."""
+"""The rules for statements of all scripts, in the order in which they speak."""
+VERIFY_RULES: Final[tuple[_Rule, ...]] = (
+    refuse_transaction_control,
+    refuse_what_needs_no_transaction,
+    *RULES,
+)
+"""The rules for statements of verify scripts. Those of other scripts are divided into units instead."""

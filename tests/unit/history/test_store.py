@@ -12,7 +12,7 @@ from schema_operator.api.request import TransactionMode
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused
 from schema_operator.history import store
-from schema_operator.history.records import AppliedVersion, Author, Change, History, StoredScripts
+from schema_operator.history.records import AppliedVersion, Author, Change, Direction, History, OpenUnit, StoredScripts
 
 if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
@@ -50,33 +50,41 @@ class Answers:
         return cast("Session", self)
 
 
+APPLIED = '[["1.0","shop/shop","abc",true,["0.9","0.8"]],["2",null,null,false,[]]]'
+OPEN = '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8]],["3","rollback","a/b",1,5,"def","Finished","",null]]'
+
+
 def test_the_history_is_one_query() -> None:
-    rows = [("1 3 2", True, "1.0", "shop/shop", "abc", True, "0.9 0.8"), ("1 3 2", True, "2", None, None, None, "")]
-    answers = Answers(*rows)
+    answers = Answers(("1 3 2", True, APPLIED, OPEN))
     reading = store.read(answers.session)
     assert len(answers.asked) == 1
     assert (reading.control, reading.recordable) == (Version.parse("3"), True)
     needs = (Version.parse("0.9"), Version.parse("0.8"))
+    third = Version.parse("3")
     assert reading.history == History(
         (
             AppliedVersion(Version.parse("1.0"), "shop/shop", "abc", reversible=True, requires=needs),
             AppliedVersion(Version.parse("2"), None, None, reversible=False),
-        )
+        ),
+        (
+            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", finished=False, statements="SELECT 1", seen=(7, 8)),
+            OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", finished=True, statements="", seen=()),
+        ),
     )
     assert reading.history.get(Version.parse("1")) is reading.history.applied[0]
-    assert reading.history.get(Version.parse("3")) is None
+    assert reading.history.get(third) is None
 
 
 def test_a_history_without_a_version_is_empty() -> None:
-    reading = store.read(Answers(("3", False, None, None, None, None, None)).session)
+    reading = store.read(Answers(("3", False, None, None)).session)
     assert (reading.history, reading.recordable) == (History(), False)
 
 
 DAMAGE = {
-    "no version of its own": ((None, True, None, None, None, None, None), "control_versions is empty"),
-    "a version that is none": (("3", True, "first", None, None, None, None), "'first'"),
-    "a requirement that is none": (("3", True, "1", None, None, None, "zero"), "'zero'"),
-    "a version of its own that is none": (("new", True, None, None, None, None, None), "'new'"),
+    "no version of its own": ((None, True, None, None), "control_versions is empty"),
+    "a version of its own that is none": (("new", True, None, None), "'new'"),
+    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None), "'first'"),
+    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None), "'zero'"),
 }
 
 
@@ -114,7 +122,7 @@ def test_a_change_is_recorded_in_one_query(
     assert (asked["version"], asked["recorded_version"], asked["event"], asked["action"]) == (
         *("1.0", recorded, event, action),
     )
-    assert (asked["requires"], asked["down_transaction"]) == (["0.9", "0.8"], "Never")
+    assert (asked["requires"], asked["down_transaction"]) == ("0.9 0.8", "Never")
     assert asked["variables"] == '{"name":"a \\"quoted\\" name","größe":"1"}'
     assert (asked["script_name"], asked["actor"]) == ("n" * 255, "a" * 255)
 
@@ -122,7 +130,7 @@ def test_a_change_is_recorded_in_one_query(
 def test_no_variables_are_recorded_as_none() -> None:
     answers = Answers(("77",))
     store.record(answers.session, CHANGE, AUTHOR)
-    assert (answers.asked[0]["variables"], answers.asked[0]["requires"]) == (None, [])
+    assert (answers.asked[0]["variables"], answers.asked[0]["requires"]) == (None, "")
 
 
 def test_stored_scripts_come_with_their_variables_and_their_transaction() -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from schema_operator.api.version import Version
 from schema_operator.errors import Location
 from schema_operator.history import store
-from schema_operator.postgres.session import Begun, transaction_ended
+from schema_operator.postgres.session import OURS, Begun, transaction_ended
 from schema_operator.runner.plan import as_applied, baseline_of, goal_of
 from schema_operator.runner.report import Step
-from schema_operator.runner.steps.apply import change_of
+from schema_operator.runner.steps.record import change_of
 from schema_operator.runner.transaction import Deed, commit, look
 
 if TYPE_CHECKING:
@@ -52,5 +52,5 @@ def record_baseline(work: Workplace, scripts: tuple[Script, ...]) -> None:
     def done() -> bool:
         return store.recorded(work.session, work.request.run, newest, rollback=False)
 
-    commit(work, Deed(body, done, f"the baseline {newest}", pinned=True))
+    commit(work, Deed(body, done, f"the baseline {newest}", OURS))
     work.findings = work.findings.with_baseline(tuple(as_applied(one, work.owner) for one in scripts))

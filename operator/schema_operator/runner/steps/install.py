@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import installation, store
 from schema_operator.postgres.queries import identifier
-from schema_operator.postgres.session import Begun, transaction_ended
+from schema_operator.postgres.session import OURS, Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.scripted import run_script
 from schema_operator.runner.transaction import Deed, commit, look
@@ -77,7 +77,7 @@ def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | 
                 raise transaction_ended(Location(file=script.up.file))
 
     try:
-        commit(work, Deed(body, lambda: _has(work, newest), "the control schema", pinned=True))
+        commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
     except Failed as failed:
         if installed is None or failed.reason is not Reason.PERMISSION_DENIED:
             raise
