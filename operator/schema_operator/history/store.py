@@ -17,6 +17,7 @@ from schema_operator.history.records import (
     JournalEntry,
     OpenUnit,
     StoredScripts,
+    UnitEvent,
 )
 from schema_operator.postgres import queries
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
-STARTED: Final = "Started"
-FINISHED: Final = "Finished"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 
@@ -112,9 +111,9 @@ def record_control_version(session: Session, version: str, script_name: str, che
 
 
 def record_unit(
-    session: Session, entry: JournalEntry, author: Author, event: str, seen: Sequence[int] | None = None
+    session: Session, entry: JournalEntry, author: Author, event: UnitEvent, seen: Sequence[int] | None = None
 ) -> str:
-    """Write into the journal that a unit was `STARTED` or `FINISHED`; gives the id of the transaction.
+    """Write into the journal what became of a unit; gives the id of the transaction.
 
     `seen` are the oids of the indexes that were there before a statement that builds one concurrently.
     """
@@ -146,7 +145,7 @@ def complete_units(session: Session, version: str, direction: Direction, author:
     )
 
 
-def unit_recorded(session: Session, run: str, entry: JournalEntry, event: str) -> bool:
+def unit_recorded(session: Session, run: str, entry: JournalEntry, event: UnitEvent) -> bool:
     """Say whether a run has written a row into the journal."""
     parameters: dict[str, object] = {
         "run": run,
@@ -189,17 +188,8 @@ def _open_unit(  # noqa: PLR0917 (the columns of a row)
     statements: str,
     seen: list[int] | None,
 ) -> OpenUnit:
-    return OpenUnit(
-        _version(text),
-        Direction(action),
-        owner,
-        unit,
-        units,
-        checksum,
-        event == FINISHED,
-        statements,
-        tuple(seen or ()),
-    )
+    what, before = UnitEvent(event), tuple(seen or ())
+    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before)
 
 
 def _version(text: str) -> Version:

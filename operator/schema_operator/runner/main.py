@@ -21,6 +21,7 @@ from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.install import history_of, require_recordable
 from schema_operator.runner.steps.own import own
 from schema_operator.runner.steps.rollback import rollback
+from schema_operator.runner.steps.units import abandon
 from schema_operator.runner.steps.verify import after_commit, require_single_statements
 from schema_operator.runner.transaction import look
 from schema_operator.runner.workplace import Workplace
@@ -139,8 +140,10 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
     The resource's checks are about the wanted version: those before commit belong to the last application; where
     nothing is applied, all run on what is there, so that the end of a run never depends on how it got there.
     """
-    if decided.rollbacks or decided.applies:
+    if decided.abandons or decided.rollbacks or decided.applies:
         require_recordable(work)
+    for unit in decided.abandons:
+        abandon(work, unit)
     for version in decided.rollbacks:
         rollback(work, version)
     verify = work.request.verify

@@ -20,7 +20,7 @@ from schema_operator.history.records import Direction
 from schema_operator.scripts.reading import require_not_empty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from schema_operator.history.records import AppliedVersion, History, OpenUnit
     from schema_operator.scripts.script import Script, ScriptSet
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done, in this order: the rollbacks, then the applications."""
+    """What is done, in this order."""
 
     wanted: Version
     rollbacks: tuple[AppliedVersion, ...] = ()
     applies: tuple[Script, ...] = ()
+    abandons: tuple[OpenUnit, ...] = ()
+    """What was begun, has done nothing, and is not wanted any more; the last row about each. Comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,8 @@ def plan(
     _require_reversible(rollbacks)
     if out_of_order is OutOfOrder.REFUSE:
         _require_order(applies, history, owner, goal)
-    return Plan(goal, rollbacks, applies)
+    abandons = _abandoned(history, owner, (*gone, *(one.version for one in applies)))
+    return Plan(goal, rollbacks, applies, abandons)
 
 
 def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version:
@@ -127,8 +130,18 @@ def first_difference(stored: str, present: str) -> int | None:
 
 
 def _half_rolled_back(version: Version, history: History) -> bool:
-    """Whether a rollback was begun and not finished: it is finished first, whatever is wanted now."""
-    return bool(history.open_units(version, Direction.ROLLBACK))
+    """Whether a rollback is done in part: it is finished first, whatever is wanted now."""
+    return history.is_half_done(version, Direction.ROLLBACK)
+
+
+def _abandoned(history: History, owner: str | None, goes_on: Collection[Version]) -> tuple[OpenUnit, ...]:
+    """Give the statements of ours that were begun, and with which this plan does not go on."""
+    last = {(one.version, one.direction): one for one in history.open if one.owner == owner}
+    return tuple(
+        one
+        for (version, direction), one in last.items()
+        if version not in goes_on and not history.is_half_done(version, direction)
+    )
 
 
 def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
@@ -138,9 +151,10 @@ def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, 
         if one.owner != owner and known is not None and one.version <= goal:
             whose = one.owner or "nobody in particular (by hand, without --as)"
             _refuse_half_done(one, f"it was begun for {whose}, who must finish it first")
-        if one.owner == owner and one.direction is Direction.APPLY and known is None:
+        ours = one.owner == owner and one.direction is Direction.APPLY and one.finished
+        if ours and known is None:
             _refuse_half_done(one, "its script is no longer there; put it back, so that it can be finished")
-        if one.owner == owner and one.direction is Direction.APPLY and one.version > goal:
+        if ours and one.version > goal:
             _refuse_half_done(one, f"{goal} is wanted; want {one.version} until it is finished, then go back")
 
 
