@@ -27,7 +27,14 @@ class SourceSeen:
 def inline_of(source: ScriptSource) -> tuple[request.InlineScript, ...]:
     """Give the inline scripts as the records a request carries."""
     return tuple(
-        request.InlineScript(version=item.version, name=item.name or "", up=item.up, down=item.down, verify=item.verify)
+        request.InlineScript(
+            version=item.version,
+            name=item.name or "",
+            up=item.up,
+            down=item.down,
+            verify=item.verify,
+            transaction=item.transaction,
+        )
         for item in source.inline or ()
     )
 
