@@ -176,13 +176,13 @@ class SchemaMigrationSpec(ApiModel):
     variables: (
         Annotated[list[Variable], Field(min_length=1, max_length=100, json_schema_extra=keyed_by("name"))] | None
     ) = None
-    """Values for variables that scripts use as psql does. `:name` and `:"name"` become an identifier, `:'name'` becomes
-    a literal; values are quoted, never pasted. What is not named here is left as it is written."""
+    """Values for variables that scripts use as psql does: `:'name'` becomes a literal, `:"name"` an identifier, `:name`
+    an identifier or a number. Values are quoted, never pasted. Only what is named here is filled in."""
     requires: RequiresSpec | None = None
     """What must be in the database before anything is applied; a run without it is refused and changes nothing."""
     baseline: ReachedVersion | None = None
-    """The version that a schema made by other means has already. In a database whose history is still empty, scripts up
-    to it are recorded as applied and are not run; where anything is recorded, it does nothing."""
+    """The version that a schema made by other means has already. In a database that has no history of the scripts yet,
+    those up to it are recorded as applied and are not run. Once that is recorded, it does nothing and may stay."""
     allow: Annotated[list[Acknowledgement], Field(min_length=1, max_length=20, json_schema_extra=distinct())] | None = (
         None
     )

@@ -83,7 +83,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         out_of_order=policy.out_of_order,
         checksums=policy.checksums,
         locks=_lock_limits(policy.locks),
-        variables={item.name: item.value for item in spec.variables or ()},
+        variables=source.variables_of(spec),
         requires=_requirements(spec.requires),
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),

@@ -68,7 +68,7 @@ BAD = [
 
 @pytest.mark.parametrize("spec", GOOD, ids=str)
 def test_a_migration_accepts(spec: dict[str, Any]) -> None:
-    assert migration(**spec)
+    assert migration(**spec).database.name == "shop"
 
 
 @pytest.mark.parametrize("spec", BAD, ids=str)
