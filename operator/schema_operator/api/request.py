@@ -141,9 +141,9 @@ class InlineScript(Record, frozen=True, kw_only=True):
 class LockLimits(Record, frozen=True, kw_only=True):
     """How far a run may go to get the locks it needs."""
 
-    max_stall_seconds: Annotated[float, msgspec.Meta(gt=0)] = 0.1
-    """The longest that waiting in the server's queue for a lock may keep others waiting. Never 0, which to the server
-    means without a limit."""
+    max_stall_seconds: Annotated[float, msgspec.Meta(ge=0.001)] = 0.1
+    """The longest that waiting in the server's queue for a lock may keep others waiting. Never 0: the
+    server counts in milliseconds, and takes 0 for no limit."""
     give_up_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long a version is tried again while others hold locks it needs, and how long the outcome of a COMMIT that was
     not answered is asked for."""

@@ -118,6 +118,11 @@ class Session:
         (*_, row) = (result for result in self._exchange(_message(parts)) if result.nfields == _FENCE_COLUMNS)
         return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
 
+    def begin_look(self) -> None:
+        """Begin a transaction that takes no lock of ours, writes nothing and sees one state, the search_path pinned."""
+        begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._exchange(_message((begin, self._own_settings(), QUERIES["pin"])))
+
     def unpin(self) -> None:
         """Let what follows run with the search_path of the role and the database."""
         self._exchange(QUERIES["unpin"].as_bytes(None))

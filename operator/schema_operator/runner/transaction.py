@@ -75,7 +75,10 @@ def look(work: Workplace, body: Callable[[], T], *, pinned: bool) -> T:
     """Run a body in a read-only transaction that is rolled back; raises as `commit` does."""
 
     def attempt() -> T:
-        _begin(work, pinned=pinned, read_only=True)
+        if work.only_looks:
+            work.session.begin_look()
+        else:
+            _begin(work, pinned=pinned, read_only=True)
         value = body()
         work.session.rollback()
         return value
