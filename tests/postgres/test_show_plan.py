@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schema_operator.api.report import Action, PlannedVersion
-from schema_operator.api.request import Resource, RunRequest, ScriptFolder
+from schema_operator.api.request import (
+    ConnectionFiles,
+    InlineScript,
+    Resource,
+    RunRequest,
+    ScriptFolder,
+    SecretFile,
+    encode,
+)
 from schema_operator.postgres.guard import GUARD, LOCK_CLASS
 from support.postgres import CANARY_ENCODED, PROGRAM, Database, Ended, Product, finish, write
 
@@ -80,6 +88,17 @@ def test_a_plan_of_a_request_is_that_of_its_resource(product: Product, database:
         ("1.0.0", Action.ROLLBACK),
     ]
     assert database.applied() == ["1.0.0", "1.1.0"]
+
+
+def test_a_role_that_cannot_be_taken_on_is_told_by_the_plan(product: Product, tmp_path: Path) -> None:
+    (tmp_path / "uri").write_text(product.database.uri)
+    connection = ConnectionFiles(uri=SecretFile(secret="s", key="uri", folder=str(tmp_path)), role="nobody-here")
+    scripts = (InlineScript(version="1", up="SELECT 1"),)
+    path = tmp_path / "request.json"
+    path.write_bytes(encode(RunRequest(run="r", actor="a", inline=scripts, connection=connection)))
+    ended = product.run("--request", path, "--plan", uri="")
+    assert (ended.code, ended.report.reason) == (20, "InvalidConnection")
+    assert "the role nobody-here" in ended.report.message
 
 
 def test_what_a_run_would_refuse_a_plan_refuses(product: Product, tmp_path: Path) -> None:
