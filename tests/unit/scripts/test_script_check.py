@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.check import check, problems
 from schema_operator.scripts.reading import Entry, from_entries
@@ -121,6 +122,22 @@ def test_empty_down_and_verify_scripts_are_refused(kind: str, words: str) -> Non
     assert problem.reason is Reason.EMPTY_MIGRATION
     assert problem.location == Location(version="1", file=f"1.{kind}.sql")
     assert words in problem.sentence
+
+
+def test_an_empty_up_script_is_accepted_where_that_is_allowed_and_nothing_else() -> None:
+    allow = (Acknowledgement.EMPTY_SCRIPT,)
+    check(up_script("-- nothing"), allow=allow)
+    scripts = from_entries(
+        [
+            Entry("", "1.up.sql", b"-- nothing"),
+            Entry("", "1.verify.sql", b"-- nothing"),
+            Entry("", "2.up.sql", b"\\set a 1"),
+        ]
+    )
+    found = [(one.location.file, one.reason) for one in problems(scripts, allow=allow)]
+    assert found == [("1.verify.sql", Reason.EMPTY_MIGRATION), ("2.up.sql", Reason.META_COMMAND_NOT_SUPPORTED)]
+    with pytest.raises(Refused):
+        check(up_script("-- nothing"), allow=(Acknowledgement.COPY_DATA,))
 
 
 def test_all_problems_come_by_version_kind_and_line() -> None:
