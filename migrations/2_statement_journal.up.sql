@@ -4,7 +4,7 @@
 CREATE TABLE schema_operator.statement_journal (
     position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     happened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    event text NOT NULL CHECK (event IN ('Started', 'Finished', 'Completed')),
+    event text NOT NULL CHECK (event IN ('Started', 'Failed', 'Finished', 'Completed')),
     version varchar(50) NOT NULL,
     action text NOT NULL CHECK (action IN ('apply', 'rollback')),
     owner text,
@@ -22,8 +22,9 @@ COMMENT ON TABLE schema_operator.statement_journal IS
 COMMENT ON COLUMN schema_operator.statement_journal.position IS 'Order of the rows.';
 COMMENT ON COLUMN schema_operator.statement_journal.happened_at IS 'When it happened, by the server''s clock.';
 COMMENT ON COLUMN schema_operator.statement_journal.event IS
-    'Started (a statement that cannot be in a transaction is about to run), Finished (the unit is done), Completed (the '
-    'version is in schema_versions; nothing before this row is open).';
+    'Started (a statement that cannot be in a transaction is about to run), Failed (it has failed and left nothing), '
+    'Finished (the unit is done), Completed (nothing before this row is open: the version is in schema_versions, or what was '
+    'begun is not wanted any more).';
 COMMENT ON COLUMN schema_operator.statement_journal.version IS 'Version, without -rollback.';
 COMMENT ON COLUMN schema_operator.statement_journal.action IS 'apply or rollback.';
 COMMENT ON COLUMN schema_operator.statement_journal.owner IS 'SchemaMigration it was done for, as namespace/name.';

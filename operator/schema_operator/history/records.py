@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 
@@ -33,6 +33,15 @@ class Direction(StrEnum):
     ROLLBACK = "rollback"
 
 
+@unique
+class UnitEvent(StrEnum):
+    """What a row of the journal says of a unit; the values are those of the column `event`."""
+
+    STARTED = "Started"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+
+
 @dataclass(frozen=True, slots=True)
 class OpenUnit:
     """A row of the journal of a version that is applied or rolled back in part."""
@@ -46,12 +55,28 @@ class OpenUnit:
     """How many units the script had when the row was written."""
     checksum: str
     """Of the unit, as `Unit.checksum`."""
-    finished: bool
-    """Whether it is done; else it was only begun."""
+    event: UnitEvent
+    """What the row says of it."""
     statements: str
-    """What was begun; empty where it is done."""
+    """What was begun; empty in other rows."""
     seen: tuple[int, ...]
     """Oids of the indexes that were there when it was begun."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the unit is done."""
+        return self.event is UnitEvent.FINISHED
+
+
+def still_begun(rows: Iterable[OpenUnit]) -> dict[int, OpenUnit]:
+    """Give the units, by their numbers, that were begun and of which nothing is known since; `rows` come in order."""
+    begun: dict[int, OpenUnit] = {}
+    for row in rows:
+        if row.event is UnitEvent.STARTED:
+            begun[row.unit] = row
+        else:
+            begun.pop(row.unit, None)
+    return begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +91,10 @@ class History:
     def open_units(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
         """Give the open rows of the journal for a version, oldest first."""
         return tuple(one for one in self.open if one.version == version and one.direction is direction)
+
+    def is_half_done(self, version: Version, direction: Direction) -> bool:
+        """Whether units of a version are done, but not all."""
+        return any(one.finished for one in self.open_units(version, direction))
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""

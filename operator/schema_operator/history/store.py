@@ -22,6 +22,7 @@ from schema_operator.history.records import (
     OpenUnit,
     Reading,
     StoredScripts,
+    UnitEvent,
 )
 from schema_operator.postgres import queries
 
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
-STARTED: Final = "Started"
-FINISHED: Final = "Finished"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 _Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
@@ -146,9 +145,9 @@ def record_control_version(session: Session, version: str, script_name: str, che
 
 
 def record_unit(
-    session: Session, entry: JournalEntry, author: Author, event: str, seen: Sequence[int] | None = None
+    session: Session, entry: JournalEntry, author: Author, event: UnitEvent, seen: Sequence[int] | None = None
 ) -> str:
-    """Write into the journal that a unit was `STARTED` or `FINISHED`; gives the id of the transaction.
+    """Write into the journal what became of a unit; gives the id of the transaction.
 
     `seen` are the oids of the indexes that were there before a statement that builds one concurrently.
     """
@@ -180,7 +179,7 @@ def complete_units(session: Session, version: str, direction: Direction, author:
     )
 
 
-def unit_recorded(session: Session, run: str, entry: JournalEntry, event: str) -> bool:
+def unit_recorded(session: Session, run: str, entry: JournalEntry, event: UnitEvent) -> bool:
     """Say whether a run has written a row into the journal."""
     parameters: dict[str, object] = {
         "run": run,
@@ -229,8 +228,8 @@ def _open_unit(  # noqa: PLR0917 (the columns of a row)
     statements: str,
     seen: tuple[int, ...] | None,
 ) -> OpenUnit:
-    finished = event == FINISHED
-    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, finished, statements, seen or ())
+    what, before = UnitEvent(event), seen or ()
+    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before)
 
 
 def _newest(control_versions: Iterable[str]) -> Version:

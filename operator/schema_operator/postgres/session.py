@@ -253,6 +253,11 @@ class Session:
         """Let the statements that follow wait longer for locks, until `impose`."""
         self._exchange(_patient(seconds))
 
+    def begin_look(self) -> None:
+        """Begin a transaction that takes no lock of ours, writes nothing and sees one state, the search_path pinned."""
+        begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._exchange(_message((begin, self._own_settings(), QUERIES["pin"])))
+
     def unpin(self) -> None:
         """Let what follows run with the search_path of the role and the database."""
         self._exchange(QUERIES["unpin"].as_bytes(None))

@@ -29,16 +29,18 @@ def with_limits(statements: Sequence[Statement]) -> Iterator[Statement | Limit]:
     nobody from anything but those rows. Before the first other statement, and wherever the script may have changed
     its settings since, the limits of the attempt are put in force. A row of settings is not interrupted.
     """
-    only_rows, loose = True, False
+    only_rows, loose, patient = True, False, False
     for statement in statements:
         if only_rows and is_about_rows(statement):
-            if not loose:
+            if not patient:
                 yield Limit.PATIENT
-            loose = True
+            loose = patient = True
         elif not is_setting(statement):
             only_rows = False
             if loose:
                 yield Limit.IMPOSED
             loose = False
         yield statement
+        # Where a script says itself how long it waits for rows, that stands.
+        patient = patient or "LOCK_TIMEOUT" in statement.words
         loose = loose or (not is_about_rows(statement) and may_change_settings(statement))

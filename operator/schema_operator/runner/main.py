@@ -19,10 +19,12 @@ from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
-from schema_operator.runner.steps.install import history_of, require_recordable
-from schema_operator.runner.steps.own import own
+from schema_operator.runner.steps.install import history_of, present_history, require_recordable
+from schema_operator.runner.steps.own import own, visit
 from schema_operator.runner.steps.requirements import require_extensions
 from schema_operator.runner.steps.rollback import rollback
+from schema_operator.runner.steps.show import show
+from schema_operator.runner.steps.units import abandon
 from schema_operator.runner.steps.verify import after_commit, require_single_statements
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
@@ -41,13 +43,16 @@ if TYPE_CHECKING:
 _MOST_IGNORED_NAMED: Final = 10
 
 
-def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop) -> RunReport:
+def run(
+    request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop, *, only_plan: bool = False
+) -> RunReport:
     """Do what a request asks and give the report; never raises for what can go wrong in a run.
 
-    `address` is for callers that have one; without it, the request says where the credentials are.
+    `address` is for callers that have one; without it, the request says where the credentials are. With `only_plan`,
+    what would be done is in the report, no lock is taken, and nothing is changed.
     """
     began = time.monotonic()
-    work = Workplace(request, reporter, stop)
+    work = Workplace(request, reporter, stop, only_looks=only_plan)
     error: SchemaOperatorError | None = None
     try:
         with stop.listening():
@@ -64,13 +69,15 @@ def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: 
 
 
 def _run(work: Workplace, address: Address | None) -> None:
-    if work.request.version is not None:
-        Version.parse(work.request.version)
+    _require_versions(work.request)
     scripts = scripts_of(work.request)
     if scripts.ignored:
         work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
+    if work.only_looks:
+        _look(work, scripts)
+        return
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
     reading = history_of(work)
@@ -80,6 +87,23 @@ def _run(work: Workplace, address: Address | None) -> None:
     if decided.changes and not reading.recordable:
         require_recordable(work)
     _carry_out(work, decided)
+
+
+def _look(work: Workplace, scripts: ScriptSet) -> None:
+    """Plan as a run does, but without a lock and without installing anything, and show the plan."""
+    visit(work)
+    work.reporter.progress(Step.PLANNING, "reading the history")
+    work.findings = work.findings.with_history(present_history(work))
+    decided = _plan(work, scripts)
+    work.findings = work.findings.with_plan(decided, scripts)
+    show(work, decided)
+
+
+def _require_versions(request: RunRequest) -> None:
+    """Refuse what is no version before anything is connected to; raises `Refused(MalformedVersion)`."""
+    for text in (request.version, request.baseline, *request.requires.versions):
+        if text is not None:
+            Version.parse(text)
 
 
 def _ignored(files: tuple[str, ...]) -> str:
@@ -100,7 +124,7 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts)
+    check(scripts, allow=request.allow)
     return scripts
 
 
@@ -152,6 +176,8 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
     The resource's checks are about the wanted version: those before commit belong to the last application; where
     nothing is applied, all run on what is there, so that the end of a run never depends on how it got there.
     """
+    for unit in decided.abandons:
+        abandon(work, unit)
     if decided.baseline:
         record_baseline(work, decided.baseline)
     for version in decided.rollbacks:

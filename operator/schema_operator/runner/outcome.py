@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.api.report import Action, Outcome, Place, RunReport, Server, VerificationReport
+from schema_operator.api.report import (
+    Action,
+    Outcome,
+    Place,
+    PlannedVersion,
+    RunReport,
+    Server,
+    VerificationReport,
+)
 from schema_operator.api.version import NOTHING
 from schema_operator.errors import (
     Failed,
@@ -63,6 +71,8 @@ class Findings:
     """What must be said although the run goes on."""
     verification: tuple[VerificationReport, ...] = ()
     blocker: str | None = None
+    shown: tuple[PlannedVersion, ...] | None = None
+    """What was shown of the plan, where showing it was all that was asked for."""
 
     def with_history(self, history: History) -> Findings:
         """Give the findings after the history was read."""
@@ -121,6 +131,7 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
         verification=findings.verification,
         blocker=findings.blocker,
         server=findings.server,
+        plan=findings.shown,
         seconds=round(seconds, 3),
     )
 
@@ -154,6 +165,8 @@ def _highest(history: History | None, findings: Findings) -> str | None:
 
 
 def _success(findings: Findings) -> str:
+    if findings.shown is not None:
+        return _would(findings, findings.shown)
     parts = []
     if findings.baselined:
         parts.append(f"Recorded {_listed(findings.baselined)} as applied, without running (baseline).")
@@ -173,6 +186,21 @@ def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
         return ()
     more = f" ({len(warnings) - 1} more in the log)" if len(warnings) > 1 else ""
     return (f"Warning: {warnings[0]}.{more}",)
+
+
+def _would(findings: Findings, planned: tuple[PlannedVersion, ...]) -> str:
+    """Say what a run would do; nothing was done."""
+    versions = {action: tuple(one.version for one in planned if one.action is action) for action in Action}
+    deeds = {
+        Action.NONE: "record {} as applied without running (baseline)",
+        Action.ROLLBACK: "roll back {}",
+        Action.APPLY: "apply {}",
+    }
+    parts = [deed.format(_listed(versions[action])) for action, deed in deeds.items() if versions[action]]
+    present = f"The schema is at version {_highest(findings.now, findings) or NOTHING}; nothing was changed."
+    other = f" Another run is at work and may change that: {findings.blocker}." if findings.blocker else ""
+    would = f"A run would {', then '.join(parts)}." if parts else "Nothing to do."
+    return " ".join((f"{would} {present}{other}", *_warnings(findings.warnings)))
 
 
 def _listed(versions: tuple[str, ...]) -> str:

@@ -28,18 +28,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done, in this order: the baseline, the rollbacks, the applications."""
+    """What is done, in this order: what is abandoned, the baseline, the rollbacks, the applications."""
 
     wanted: Version
     rollbacks: tuple[AppliedVersion, ...] = ()
     applies: tuple[Script, ...] = ()
+    abandons: tuple[OpenUnit, ...] = ()
+    """What was begun, has done nothing, and is not wanted any more; the last row about each. Comes first."""
     baseline: tuple[Script, ...] = ()
     """What is recorded as applied, and not run."""
 
     @property
     def changes(self) -> bool:
         """Whether anything is done at all."""
-        return bool(self.rollbacks or self.applies or self.baseline)
+        return bool(self.abandons or self.rollbacks or self.applies or self.baseline)
 
 
 def plan(
@@ -78,7 +80,8 @@ def plan(
         _require_order(applies, history, owner, goal)
     dependencies.require_no_cycle(applies)
     dependencies.require_versions(scripts, history, dependencies.Planned(rollbacks, applies), requires)
-    return Plan(goal, rollbacks, applies, baseline)
+    abandons = _abandoned(history, owner, (*gone, *(one.version for one in applies)))
+    return Plan(goal, rollbacks, applies, abandons, baseline)
 
 
 def as_applied(script: Script, owner: str | None) -> AppliedVersion:
@@ -153,8 +156,18 @@ def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version
 
 
 def _half_rolled_back(version: Version, history: History) -> bool:
-    """Whether a rollback was begun and not finished: it is finished first, whatever is wanted now."""
-    return bool(history.open_units(version, Direction.ROLLBACK))
+    """Whether a rollback is done in part: it is finished first, whatever is wanted now."""
+    return history.is_half_done(version, Direction.ROLLBACK)
+
+
+def _abandoned(history: History, owner: str | None, goes_on: Collection[Version]) -> tuple[OpenUnit, ...]:
+    """Give the statements of ours that were begun, and with which this plan does not go on."""
+    last = {(one.version, one.direction): one for one in history.open if one.owner == owner}
+    return tuple(
+        one
+        for (version, direction), one in last.items()
+        if version not in goes_on and not history.is_half_done(version, direction)
+    )
 
 
 def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
@@ -164,9 +177,10 @@ def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, 
         if one.owner != owner and known is not None and one.version <= goal:
             whose = one.owner or "nobody in particular (by hand, without --as)"
             _refuse_half_done(one, f"it was begun for {whose}, who must finish it first")
-        if one.owner == owner and one.direction is Direction.APPLY and known is None:
+        ours = one.owner == owner and one.direction is Direction.APPLY and one.finished
+        if ours and known is None:
             _refuse_half_done(one, "its script is no longer there; put it back, so that it can be finished")
-        if one.owner == owner and one.direction is Direction.APPLY and one.version > goal:
+        if ours and one.version > goal:
             _refuse_half_done(one, f"{goal} is wanted; want {one.version} until it is finished, then go back")
 
 

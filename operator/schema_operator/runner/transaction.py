@@ -81,7 +81,10 @@ def look(work: Workplace, body: Callable[[], T], *, pinned: bool) -> T:
     """Run a body in a read-only transaction that is rolled back; raises as `commit` does."""
 
     def attempt(lock_timeout: float) -> T:
-        _begin(work, OURS if pinned else SCRIPT, lock_timeout, read_only=True)
+        if work.only_looks:
+            work.session.begin_look()
+        else:
+            _begin(work, OURS if pinned else SCRIPT, lock_timeout, read_only=True)
         value = body()
         work.session.rollback()
         return value

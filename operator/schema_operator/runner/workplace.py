@@ -30,8 +30,10 @@ T = TypeVar("T")
 class Workplace:
     """A run's tools. Sessions can be replaced (after a lost COMMIT); findings are succeeded by newer ones."""
 
-    def __init__(self, request: RunRequest, reporter: Reporter, stop: Stop) -> None:
+    def __init__(self, request: RunRequest, reporter: Reporter, stop: Stop, *, only_looks: bool = False) -> None:
         self.request = request
+        self.only_looks = only_looks
+        """Whether the run only says what it would do: then it takes no lock, and every transaction is read-only."""
         self.reporter = reporter
         self.stop = stop
         self.findings = Findings(owner=self.owner)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
@@ -25,7 +26,7 @@ from schema_operator.scripts.statements import (
 from schema_operator.scripts.units import divide_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     _Rule = Callable[[Statement], "Finding | None"]
 
@@ -42,26 +43,27 @@ class Finding:
     sentence: str
 
 
-def check(scripts: ScriptSet) -> None:
+def check(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts):
+    for problem in _problems(scripts, allow):
         raise problem
 
 
-def problems(scripts: ScriptSet) -> tuple[Refused, ...]:
-    """Give all that is wrong, by version, then up, down, verify, then line.
+def problems(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> tuple[Refused, ...]:
+    """Give all that is wrong and not allowed by name, by version, then up, down, verify, then line.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
     the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
     """
-    return tuple(_problems(scripts))
+    return tuple(_problems(scripts, allow))
 
 
-def _problems(scripts: ScriptSet) -> Iterator[Refused]:
+def _problems(scripts: ScriptSet, allow: Collection[Acknowledgement]) -> Iterator[Refused]:
+    may_be_empty = {ScriptKind.UP} if Acknowledgement.EMPTY_SCRIPT in allow else set()
     for script in scripts.scripts:
         for kind, source in script.sources:
-            for problem in _problems_of(kind, source):
+            for problem in _problems_of(kind, source, may_be_empty):
                 yield _in_script(problem, script, source)
 
 
@@ -70,7 +72,7 @@ def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
     return Refused(problem.reason, problem.sentence, location)
 
 
-def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
+def _problems_of(kind: ScriptKind, source: Source, may_be_empty: Collection[ScriptKind]) -> Iterator[Refused]:
     try:
         pieces = lex(source.text)
     except Refused as unclosed:
@@ -81,7 +83,7 @@ def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
     found = [*_meta_commands(source.text, pieces), *_findings(statements, rules)]
     if kind is not ScriptKind.VERIFY:
         found.extend(_division(statements, source))
-    if not statements and not found:
+    if not statements and not found and kind not in may_be_empty:
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 

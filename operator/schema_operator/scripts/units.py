@@ -286,7 +286,9 @@ def settings_of(units: Iterable[Unit]) -> tuple[Statement, ...]:
     )
 
 
-def not_atomic(units: Iterable[Unit]) -> bool:
-    """Whether a script that fails may leave a part of itself behind."""
-    found = tuple(units)
-    return len(found) > 1 or any(unit.kind is UnitKind.ALONE for unit in found)
+def commits_of(units: Sequence[Unit]) -> int:
+    """Say how often a script commits; where that is more than once, a failure may leave a part of it behind.
+
+    After a last statement that cannot be in a transaction, the version is written down in one of its own.
+    """
+    return max(len(units), 1) + bool(units and units[-1].kind is UnitKind.ALONE)

@@ -12,7 +12,16 @@ from schema_operator.api.request import TransactionMode
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused
 from schema_operator.history import store
-from schema_operator.history.records import AppliedVersion, Author, Change, Direction, History, OpenUnit, StoredScripts
+from schema_operator.history.records import (
+    AppliedVersion,
+    Author,
+    Change,
+    Direction,
+    History,
+    OpenUnit,
+    StoredScripts,
+    UnitEvent,
+)
 
 if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
@@ -67,8 +76,8 @@ def test_the_history_is_one_query() -> None:
             AppliedVersion(Version.parse("2"), None, None, reversible=False),
         ),
         (
-            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", finished=False, statements="SELECT 1", seen=(7, 8)),
-            OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", finished=True, statements="", seen=()),
+            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", UnitEvent.STARTED, "SELECT 1", (7, 8)),
+            OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", UnitEvent.FINISHED, "", ()),
         ),
     )
     assert reading.history.get(Version.parse("1")) is reading.history.applied[0]

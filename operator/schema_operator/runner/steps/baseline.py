@@ -29,8 +29,14 @@ def find_baseline(work: Workplace, scripts: ScriptSet, history: History) -> tupl
     baseline = Version.parse(work.request.baseline)
     if history.get(baseline) is not None:
         return ()
-    recorded = look(work, lambda: store.recorded_versions(work.session), pinned=True)
+    begun = frozenset((one.version, one.owner) for one in history.open)
+    recorded = begun | look(work, lambda: _recorded(work), pinned=True)
     return baseline_of(scripts, recorded, baseline, goal_of(scripts, history, work.request.version), work.owner)
+
+
+def _recorded(work: Workplace) -> frozenset[tuple[Version, str | None]]:
+    # A run that only looks has installed nothing.
+    return store.recorded_versions(work.session) if store.installed(work.session) else frozenset()
 
 
 def record_baseline(work: Workplace, scripts: tuple[Script, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import installation, store
+from schema_operator.history.records import History
 from schema_operator.postgres.queries import identifier
 from schema_operator.postgres.session import OURS, Begun, transaction_ended
 from schema_operator.runner.report import Step
@@ -51,6 +52,30 @@ def _present(work: Workplace) -> Reading | None:
 
 def _installed(work: Workplace) -> Version | None:
     return store.control_version(work.session) if store.installed(work.session) else None
+
+
+def present_history(work: Workplace) -> History:
+    """Read the history and install nothing: where there is no control schema, nothing is applied.
+
+    Raises as `history_of` does, and `Refused(ControlSchemaOlder)` where it must be upgraded before it can be read.
+    """
+    known = installation.newest()
+    try:
+        reading = _present(work)
+        if reading is not None and installation.is_current(reading.control, known):
+            return reading.history
+        installed = look(work, lambda: _installed(work), pinned=True)
+        if installed is None:
+            return History()
+        if installation.is_current(installed, known):  # and yet it cannot be read
+            return look(work, lambda: store.read(work.session), pinned=True).history
+    except Failed as failed:
+        raise _refused(work, failed) from None
+    raise Refused(
+        Reason.CONTROL_SCHEMA_OLDER,
+        f"the control schema of the database has version {installed}, which this program upgrades before it reads it; "
+        "any run does that, also one that has nothing to do; a plan only looks",
+    )
 
 
 def require_recordable(work: Workplace) -> None:

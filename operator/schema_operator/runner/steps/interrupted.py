@@ -179,10 +179,12 @@ def drop(work: Workplace, index: Index) -> None:
     leavings.drop(work.session, index)
 
 
-def clean_quietly(work: Workplace, trace: Trace, seen: tuple[int, ...]) -> None:
-    """Clean up after a failure, if that is possible at once; else the next attempt does."""
+def clean_quietly(work: Workplace, trace: Trace, seen: tuple[int, ...]) -> bool:
+    """Clean up after a failure, if that is possible at once, and say whether it was; else the next attempt does."""
     if work.stop.requested or work.session.lost:
-        return
+        return False
     with suppress(ServerFailure):
         work.session.limit_alone(CLEANING_SECONDS)
         trace.clean(seen)
+        return True
+    return False

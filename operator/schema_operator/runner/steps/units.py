@@ -8,6 +8,7 @@ done, is not begun, or was begun; of the last, `resume` finds out from what is t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history import store
-from schema_operator.history.records import Direction, JournalEntry, OpenUnit
-from schema_operator.postgres.session import SCRIPT, Begun, Opening, transaction_ended
+from schema_operator.history.records import Direction, JournalEntry, OpenUnit, UnitEvent, still_begun
+from schema_operator.postgres.session import OURS, SCRIPT, Begun, Opening, transaction_ended
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
 from schema_operator.runner.steps.scripted import Part, run_statements
 from schema_operator.runner.transaction import Deed, alone, commit
@@ -73,6 +74,38 @@ def carry_out(work: Workplace, task: Undertaking, begun_before: tuple[OpenUnit, 
         _Series(work, task, units, begun_before).run()
 
 
+def abandon(work: Workplace, begun: OpenUnit) -> None:
+    """Clean up after a statement that was begun and is not wanted any more, and close the journal of its version.
+
+    Raises `Refused(PartlyApplied)` where it has been done after all, and as `transaction.commit` does.
+    """
+    version = begun.version.text
+    for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
+        trace = trace_of(work, unit)
+        if alone(work, partial(trace.is_done, begun.seen), lambda: None, patient=waits_harmlessly(unit)):
+            raise Refused(
+                Reason.PARTLY_APPLIED,
+                f"{unit.command} of this version was done, but the run ended before it was written down; want this "
+                "version until it is finished, then go back",
+                Location(version=version),
+            )
+        alone(work, partial(trace.clean, begun.seen), lambda: None, patient=waits_harmlessly(unit))
+
+    def body(_: Begun) -> None:
+        store.complete_units(work.session, version, begun.direction, work.author)
+
+    def closed() -> bool:
+        return not any(one.version == begun.version for one in store.read(work.session).history.open)
+
+    commit(work, Deed(body, closed, f"the end of what was begun of version {version}", OURS))
+
+
+def _units_begun(begun: OpenUnit) -> tuple[Unit, ...]:
+    """Read a statement from the journal again."""
+    statements = statements_of(Source("", begun.statements, ""))
+    return tuple(unit for unit in divide(statements, TransactionMode.AUTO) if unit.kind is UnitKind.ALONE)
+
+
 def _whole(work: Workplace, task: Undertaking, units: tuple[Unit, ...]) -> None:
     (unit,) = units or (None,)
 
@@ -96,7 +129,7 @@ class _Series:
         self.task = task
         self.units = units
         self.finished = {one.unit for one in begun_before if one.finished}
-        self.started = {one.unit: one for one in begun_before if not one.finished and one.unit not in self.finished}
+        self.started = still_begun(begun_before)
         self.prepared: Session | None = None
         """The session that has what the script has set so far."""
         self.is_closed = False
@@ -130,9 +163,9 @@ class _Series:
                 self.finish(begun)
             else:
                 self.work.session.step_aside()
-                self.journal(begun, unit, store.FINISHED)
+                self.journal(begun, unit, UnitEvent.FINISHED)
 
-        done = self.task.done if last else lambda: self.is_recorded(unit, store.FINISHED)
+        done = self.task.done if last else lambda: self.is_recorded(unit, UnitEvent.FINISHED)
         commit(self.work, Deed(body, done, self.what(unit), replace(self.opening, isolation=unit.isolation)))
         self.prepared = self.work.session
         self.is_closed = last
@@ -152,27 +185,31 @@ class _Series:
         done, seen = self.alone(unit, observe)
         if not done:
             if started is None:
-                self.write(unit, store.STARTED, seen)
-            self.alone(unit, partial(self.attempt_alone, unit, trace, seen))
-        self.write(unit, store.FINISHED)
+                self.write(unit, UnitEvent.STARTED, seen)
+            self.insist(unit, trace, seen)
+        self.write(unit, UnitEvent.FINISHED)
 
     def clean_up_after_another(self, unit: Unit, started: OpenUnit) -> None:
         """Remove what a statement left that an earlier run has begun and that was edited since."""
-        former_script = Source(self.task.source.file, started.statements, "")
-        for former in divide(statements_of(former_script), TransactionMode.AUTO):
-            if former.kind is UnitKind.ALONE:
-                self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
+        for former in _units_begun(started):
+            self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
 
     def alone(self, unit: Unit, body: Callable[[], T]) -> T:
         return alone(self.work, body, partial(self.prepare, unit), patient=waits_harmlessly(unit))
 
+    def insist(self, unit: Unit, trace: Trace, seen: tuple[int, ...]) -> None:
+        """Run a statement that is written down as begun; where it fails and leaves nothing, write that down as well."""
+        try:
+            self.alone(unit, partial(self.attempt_alone, unit, trace, seen))
+        except (Failed, Retryable):
+            if clean_quietly(self.work, trace, seen):
+                with suppress(SchemaOperatorError):
+                    self.write(unit, UnitEvent.FAILED)
+            raise
+
     def attempt_alone(self, unit: Unit, trace: Trace, seen: tuple[int, ...]) -> None:
         trace.clean(seen)
-        try:
-            self.run_statements(unit.statements)
-        except BaseException:
-            clean_quietly(self.work, trace, seen)
-            raise
+        self.run_statements(unit.statements)
         trace.require_whole(seen, self.task.place)
 
     def prepare(self, unit: Unit) -> None:
@@ -190,19 +227,19 @@ class _Series:
         self.task.finish(begun)
         store.complete_units(self.work.session, self.task.version, self.task.direction, self.work.author)
 
-    def write(self, unit: Unit, event: str, seen: tuple[int, ...] = ()) -> None:
+    def write(self, unit: Unit, event: UnitEvent, seen: tuple[int, ...] = ()) -> None:
         def body(begun: Begun) -> None:
             self.work.session.step_aside()
             self.journal(begun, unit, event, seen)
 
         commit(self.work, Deed(body, lambda: self.is_recorded(unit, event), self.what(unit), self.opening))
 
-    def journal(self, begun: Begun, unit: Unit, event: str, seen: tuple[int, ...] = ()) -> None:
+    def journal(self, begun: Begun, unit: Unit, event: UnitEvent, seen: tuple[int, ...] = ()) -> None:
         entry = self.entry(unit)
         if store.record_unit(self.work.session, entry, self.work.author, event, seen) != begun.transaction:
             raise transaction_ended(self.task.place)
 
-    def is_recorded(self, unit: Unit, event: str) -> bool:
+    def is_recorded(self, unit: Unit, event: UnitEvent) -> bool:
         return store.unit_recorded(self.work.session, self.work.request.run, self.entry(unit), event)
 
     def entry(self, unit: Unit) -> JournalEntry:
