@@ -35,7 +35,7 @@ def with_limits(statements: Sequence[Statement]) -> Iterator[Statement | Limit]:
             if not patient:
                 yield Limit.PATIENT
             loose = patient = True
-        elif not is_setting(statement):
+        elif not is_setting(statement) and statement.words[:2] != ("SET", "LOCAL"):
             only_rows = False
             if loose:
                 yield Limit.IMPOSED
