@@ -93,7 +93,7 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts)
+    check(scripts, request.allow)
     return scripts
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.header import EMPTY_SCRIPT, MARK
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
@@ -24,7 +25,7 @@ from schema_operator.scripts.statements import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
@@ -39,35 +40,37 @@ class Finding:
     sentence: str
 
 
-def check(scripts: ScriptSet) -> None:
+def check(scripts: ScriptSet, allow: Collection[str] = ()) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts):
+    for problem in _problems(scripts, allow):
         raise problem
 
 
-def problems(scripts: ScriptSet) -> tuple[Refused, ...]:
+def problems(scripts: ScriptSet, allow: Collection[str] = ()) -> tuple[Refused, ...]:
     """Give all that is wrong, by version, then up, down, verify, then line.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
-    the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
+    the same rules, but a down script may be empty: there is nothing to undo, and it says so (`Source.does_nothing`).
+    `allow` is what is acknowledged for all scripts, beside what the header of each says.
     """
-    return tuple(_problems(scripts))
+    return tuple(_problems(scripts, allow))
 
 
-def _problems(scripts: ScriptSet) -> Iterator[Refused]:
+def _problems(scripts: ScriptSet, allow: Collection[str]) -> Iterator[Refused]:
     for script in scripts.scripts:
+        may_be_empty = _MAY_BE_EMPTY | ({ScriptKind.UP} if EMPTY_SCRIPT in {*allow, *script.allow} else set())
         for kind, source in script.sources:
-            for problem in _problems_of(kind, source):
+            for problem in _problems_of(kind, source, may_be_empty):
                 yield _in_script(problem, script, source)
 
 
 def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
-    location = replace(problem.location, version=script.version.text, file=source.file)
+    location = replace(source.in_file(problem.location), version=script.version.text, file=source.file)
     return Refused(problem.reason, problem.sentence, location)
 
 
-def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
+def _problems_of(kind: ScriptKind, source: Source, may_be_empty: Collection[ScriptKind]) -> Iterator[Refused]:
     try:
         pieces = lex(source.text)
     except Refused as unclosed:
@@ -75,15 +78,15 @@ def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
         return
     statements = statements_in(source.text, pieces)
     found = [*_meta_commands(source.text, pieces), *_findings(statements)]
-    if not statements and not found:
+    if not statements and not found and kind not in may_be_empty:
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 
 
+_MAY_BE_EMPTY: Final = frozenset({ScriptKind.DOWN})
 _EMPTY: Final = {
-    ScriptKind.UP: "the script holds no statement; write what it should do, or SELECT 1 if nothing is meant",
-    ScriptKind.DOWN: "the script holds no statement, so a rollback would undo nothing; write what undoes the up "
-    "script, or SELECT 1 if nothing is to be undone, or remove the script if the version cannot be rolled back",
+    ScriptKind.UP: "the script holds no statement, so it would do nothing; write what it should do, or, if nothing is "
+    f"meant, begin it with -- {MARK} allow={EMPTY_SCRIPT}",
     ScriptKind.VERIFY: "the script holds no statement, so it would verify nothing; write a query or remove the script",
 }
 

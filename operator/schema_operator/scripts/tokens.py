@@ -35,6 +35,7 @@ DOLLAR_QUOTE: Final = rf"\$(?:{NAME_START}[^\x00-/:-@\[-^`{{-\x7f]*+)?\$"
 _MOST_TOKENS: Final = 16
 """How far `words` looks: far enough for every statement's beginning, near enough for a row of a thousand values."""
 
+_BLANKS = re.compile(rf"{BLANK}*+")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TOKEN = re.compile(
     rf"{BLANK}*+(?:(?P<word>{WORD})|(?P<escape>{ESCAPE_STRING})|(?P<dollar>{DOLLAR_QUOTE})|(?P<comment>/\*)"
@@ -52,6 +53,18 @@ def comment_end(text: str, start: int, end: int) -> int | None:
         if depth == 0:
             return edge.end()
     return None
+
+
+def header_end(text: str) -> int:
+    """Give where the blanks and comments end with which a text begins; a comment that is never closed is no such."""
+    position = 0
+    while True:
+        # The pattern matches anywhere, at least nothing.
+        position = cast("re.Match[str]", _BLANKS.match(text, position)).end()
+        end = comment_end(text, position, len(text)) if text.startswith("/*", position) else None
+        if end is None:
+            return position
+        position = end
 
 
 def dollar_quote_end(text: str, start: int, tag: str, end: int) -> int | None:
