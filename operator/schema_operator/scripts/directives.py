@@ -21,7 +21,7 @@ from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.header import ACKNOWLEDGEMENTS, COPY_DATA, MARK, Header
 from schema_operator.scripts.lexer import lex, position_to_line_column
 from schema_operator.scripts.script import ScriptKind
-from schema_operator.scripts.tokens import header_end
+from schema_operator.scripts.tokens import header_spans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,12 +37,12 @@ def header_of(text: str, kind: ScriptKind, location: Location, first_line: int =
     Raises `Refused(InvalidSpec)` with the line of what is unknown, given twice, or stands after the first statement.
     """
     header = _Header(kind)
-    end = header_end(text)
+    spans = tuple(header_spans(text))
     for line in _LINE.finditer(text):
         try:
-            if line.start() < end:
+            if any(start <= line.start() < end for start, end in spans):
                 header.read(line[1])
-            else:
+            elif line.start() >= spans[-1][1]:
                 _refuse_below(text, line)
         except Refused as refused:
             number = first_line - 1 + position_to_line_column(text, line.start())[0]

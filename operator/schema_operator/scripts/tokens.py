@@ -55,16 +55,23 @@ def comment_end(text: str, start: int, end: int) -> int | None:
     return None
 
 
-def header_end(text: str) -> int:
-    """Give where the blanks and comments end with which a text begins; a comment that is never closed is no such."""
-    position = 0
-    while True:
+def header_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Give where the blanks and comments to the end of a line stand, from and to, with which a text begins.
+
+    Between two of them is a comment of the other kind; one that is never closed is none.
+    """
+    position: int | None = 0
+    while position is not None:
         # The pattern matches anywhere, at least nothing.
-        position = cast("re.Match[str]", _BLANKS.match(text, position)).end()
-        end = comment_end(text, position, len(text)) if text.startswith("/*", position) else None
-        if end is None:
-            return position
-        position = end
+        end = cast("re.Match[str]", _BLANKS.match(text, position)).end()
+        yield position, end
+        position = comment_end(text, end, len(text)) if text.startswith("/*", end) else None
+
+
+def header_end(text: str) -> int:
+    """Give where the blanks and comments end with which a text begins."""
+    *_, (_, end) = header_spans(text)
+    return end
 
 
 def dollar_quote_end(text: str, start: int, tag: str, end: int) -> int | None:

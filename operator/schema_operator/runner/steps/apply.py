@@ -55,7 +55,7 @@ def _change(work: Workplace, script: Script) -> Change:
     return Change(
         version=script.version.text,
         rollback=False,
-        description=work.request.description or script.name or None,
+        description=work.request.description or script.description or script.name or None,
         script_name=_name(work, script),
         checksum=script.up.checksum,
         up=script.up.text,
