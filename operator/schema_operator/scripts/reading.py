@@ -17,15 +17,16 @@ import msgspec
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.formats import telling
 from schema_operator.scripts.formats.files import FORM, Entry, Found, file_name, found, source_of, version_of
-from schema_operator.scripts.script import Script, ScriptKind, ScriptSet
+from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from schema_operator.api.request import InlineScript, ScriptFolder
+    from schema_operator.api.version import Version
     from schema_operator.scripts.formats.files import File
 
-__all__ = ["Entry", "from_entries", "from_folders", "from_inline", "require_not_empty"]
+__all__ = ["Entry", "from_entries", "from_folders", "from_inline", "from_stored", "require_not_empty"]
 
 _MOST_NAMED = 5
 
@@ -50,6 +51,18 @@ def from_inline(scripts: Sequence[InlineScript]) -> ScriptSet:
     Raises `Refused` as `from_entries` does.
     """
     return _script_set([one for index, script in enumerate(scripts) for one in _found_inline(index, script)], ())
+
+
+def from_stored(file: str, text: str, version: Version) -> Source:
+    """Make a source of the down script that is stored with a version, to be run as its header says.
+
+    Nothing is refused: what is wrong with a header was refused before it was stored, or stored before there were any.
+    """
+    source = Source.from_bytes(file, text.encode())
+    try:
+        return found(version, ScriptKind.DOWN, "", source).source
+    except Refused:
+        return source
 
 
 def from_folders(folders: Sequence[ScriptFolder]) -> ScriptSet:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from schema_operator.api.request import InlineScript, TransactionMode
+from schema_operator.api.version import Version
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.directives import header_of
 from schema_operator.scripts.header import Header
-from schema_operator.scripts.reading import Entry, from_entries, from_inline
+from schema_operator.scripts.reading import Entry, from_entries, from_inline, from_stored
 from schema_operator.scripts.script import ScriptKind
 
 WHERE = Location(version="1", file="1_a.up.sql")
@@ -158,3 +159,16 @@ def test_what_stands_before_a_section_belongs_to_the_header_of_the_way_there() -
     with pytest.raises(Refused) as caught:
         from_entries([Entry("", "1_a.sql", f"{text}SELECT 1;\n-- schema-operator: copy=allow\n".encode())])
     assert caught.value.location == Location(version="1", file="1_a.sql", line=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("-- schema-operator: transaction=never\nSELECT 1;", NEVER),
+        ("SELECT 1;", TransactionMode.AUTO),
+        ("-- schema-operator: nonsense\nSELECT 1;", TransactionMode.AUTO),
+    ],
+)
+def test_what_was_stored_is_run_as_its_header_says_and_never_refused(text: str, mode: TransactionMode) -> None:
+    source = from_stored("1_a.down.sql", text, Version.parse("1"))
+    assert (source.file, source.text, source.transaction) == ("1_a.down.sql", text, mode)

@@ -207,7 +207,11 @@ REFUSED = {
         "1.1.0_stock.verfy",
     ),
     "no ending beside ours": (["1_a.up.sql", "1.1.0_stock.sql"], "UnrecognizedScript", "ends in none of .up.sql"),
-    "a migration in Go beside ours": (["1_a.up.sql", "2_b.up.go"], "UnrecognizedScript", "written as a program"),
+    "a migration in Go beside ours": (
+        ["1_a.up.sql", "2_b.up.go"],
+        "UnrecognizedScript",
+        "in another language than SQL",
+    ),
     "a file of goose named as ours": (
         {"1_a.up.sql": GOOSE, "1_a.down.sql": "SELECT 1"},
         "UnrecognizedScript",
@@ -238,6 +242,11 @@ REFUSED = {
         ["5_scale_down.sql", "5_x.sql"],
         "DuplicateVersion",
         "5_scale_down.sql and 5_x.sql are both the up script",
+    ),
+    "a name that ends in up beside another": (
+        ["5_a.sql", "5_a_up.sql"],
+        "DuplicateVersion",
+        "5_a.sql and 5_a_up.sql are both the up script",
     ),
     "two that end in down": (["5_a_down.sql", "5_b_down.sql"], "DuplicateVersion", "are both the up script"),
     "a down alone where down leads back": (["1_a.sql", "1_a_down.sql", "2_b_down.sql"], "MissingUpScript", "2_b_down"),

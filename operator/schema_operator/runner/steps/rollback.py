@@ -11,10 +11,11 @@ from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.scripted import run_script
 from schema_operator.runner.transaction import Deed, commit, look
-from schema_operator.scripts.script import Source
+from schema_operator.scripts import reading
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Source
 
 
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
@@ -43,7 +44,8 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
             "no rollback script is stored with this version",
             Location(version=applied.version.text),
         )
-    return Source.from_bytes(stored.down_name or f"the rollback script of {applied.version}", stored.down.encode())
+    file = stored.down_name or f"the rollback script of {applied.version}"
+    return reading.from_stored(file, stored.down, applied.version)
 
 
 def _change(version: str, source: Source) -> Change:

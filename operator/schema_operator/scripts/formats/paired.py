@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ENDINGS: Final = (".up.sql", ".down.sql", ".verify.sql")
 NAME: Final = "of the form VERSION_NAME.up.sql"
 _LOOKS_LIKE_A_SCRIPT: Final = r"(?is)[0-9].*\.sql"
-_PROGRAM: Final = r"(?s)[0-9].*\.(?:up|down)\.(?:go|js|ts|py|rb|sh)"
+_PROGRAM: Final = r"(?s)[0-9].*\.(?:up|down)\.(?:go|js|ts|py|rb|sh|fizz)"
 
 
 def inventory(files: Sequence[File]) -> Inventory:
@@ -58,6 +58,6 @@ def _refuse_unrecognized(file: File) -> None:
     if re.fullmatch(_PROGRAM, file.name):
         refuse_name(
             file,
-            "this is a migration written as a program, which cannot be run here, and without it the others would not "
-            "fit; write it as SQL, or move it away if it is not needed any more",
+            "this is a migration in another language than SQL, which cannot be run here, and without it the others would "
+            "not fit; write it as SQL, or move it away if it is not needed any more",
         )
