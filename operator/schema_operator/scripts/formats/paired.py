@@ -58,6 +58,6 @@ def _refuse_unrecognized(file: File) -> None:
     if re.fullmatch(_PROGRAM, file.name):
         refuse_name(
             file,
-            "this is a migration in another language than SQL, which cannot be run here, and without it the others would "
-            "not fit; write it as SQL, or move it away if it is not needed any more",
+            "this is a migration in another language than SQL, which cannot be run here, and without it the others "
+            "would not fit; write it as SQL, or move it away if it is not needed any more",
         )
