@@ -28,7 +28,7 @@ def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Cha
     return Change(
         version=script.version.text,
         rollback=False,
-        description=work.request.description or script.name or None,
+        description=work.request.description or script.description or script.name or None,
         script_name=_name(work, script),
         checksum=script.up.checksum,
         up=script.up.text,

@@ -12,10 +12,12 @@ from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.units import Undertaking, carry_out
 from schema_operator.runner.transaction import look
+from schema_operator.scripts import reading
 from schema_operator.scripts.script import Source
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Source
 
 
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
@@ -45,7 +47,8 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
             Location(version=applied.version.text),
         )
     file = stored.down_name or f"the rollback script of {applied.version}"
-    return replace(Source.from_bytes(file, stored.down.encode()), transaction=stored.down_transaction)
+    source = reading.from_stored(file, stored.down, applied.version)
+    return replace(source, transaction=stored.down_transaction)
 
 
 def _change(version: str, source: Source) -> Change:
