@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
+from schema_operator.scripts.placeholders import undeclared
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
     CopyForm,
@@ -22,9 +23,15 @@ from schema_operator.scripts.statements import (
     transaction_control,
     turns_off_standard_strings,
 )
+from schema_operator.scripts.variables import require_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    Rule = Callable[[Statement], "Finding | None"]
+
+COPY_DATA: Final = "CopyData"
+"""The acknowledgement that allows every script of a run to bring rows for its COPY … FROM STDIN."""
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
@@ -37,28 +44,49 @@ class Finding:
 
     reason: Reason
     sentence: str
+    place: tuple[int, int] | None = None
+    """Line and column in the script; absent where it is the statement's beginning."""
 
 
-def check(scripts: ScriptSet) -> None:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """By what the scripts of a run are judged, besides themselves."""
+
+    variables: Mapping[str, str]
+    copy_data_allowed: bool
+
+
+def check(scripts: ScriptSet, *, variables: Mapping[str, str] | None = None, allow: Collection[str] = ()) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts):
+    for problem in _problems(scripts, variables or {}, allow):
         raise problem
 
 
-def problems(scripts: ScriptSet) -> tuple[Refused, ...]:
+def problems(
+    scripts: ScriptSet, *, variables: Mapping[str, str] | None = None, allow: Collection[str] = ()
+) -> tuple[Refused, ...]:
     """Give all that is wrong, by version, then up, down, verify, then line.
 
-    Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
+    `variables` are those declared for the run, `allow` its acknowledgements. Statements are judged as they are sent,
+    with their variables filled in.
+
+    Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported, PlaceholderError,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
     the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
     """
-    return tuple(_problems(scripts))
+    return tuple(_problems(scripts, variables or {}, allow))
 
 
-def _problems(scripts: ScriptSet) -> Iterator[Refused]:
+def _problems(scripts: ScriptSet, variables: Mapping[str, str], allow: Collection[str]) -> Iterator[Refused]:
+    try:
+        require_usable(variables)
+    except Refused as unusable:
+        yield unusable
+        return
+    terms = _Terms(variables, copy_data_allowed=COPY_DATA in allow)
     for script in scripts.scripts:
         for kind, source in script.sources:
-            for problem in _problems_of(kind, source):
+            for problem in _problems_of(kind, source, terms):
                 yield _in_script(problem, script, source)
 
 
@@ -67,14 +95,15 @@ def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
     return Refused(problem.reason, problem.sentence, location)
 
 
-def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
+def _problems_of(kind: ScriptKind, source: Source, terms: _Terms) -> Iterator[Refused]:
     try:
         pieces = lex(source.text)
     except Refused as unclosed:
         yield unclosed
         return
     statements = statements_in(source.text, pieces)
-    found = [*_meta_commands(source.text, pieces), *_findings(statements)]
+    rules = RULES if terms.copy_data_allowed or source.copy_data_allowed else (*RULES, refuse_copy_data)
+    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules, terms.variables)]
     if not statements and not found:
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
@@ -103,14 +132,23 @@ def _is_of_pg_dump(text: str, piece: Piece) -> bool:
     return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
 
 
-def _findings(statements: tuple[Statement, ...]) -> Iterator[Refused]:
+def _findings(
+    statements: tuple[Statement, ...], rules: tuple[Rule, ...], variables: Mapping[str, str]
+) -> Iterator[Refused]:
     for statement in statements:
-        location = Location(
+        here = Location(
             statement=statement.number, statements=len(statements), line=statement.line, column=statement.column
         )
-        for rule in RULES:
-            if finding := rule(statement):
-                yield Refused(finding.reason, finding.sentence, location)
+        try:
+            sent = statement.filled_in(variables)
+        except Refused as unfit:
+            place = replace(here, line=unfit.location.line, column=unfit.location.column)
+            yield Refused(unfit.reason, unfit.sentence, place)
+            continue
+        for rule in rules:
+            if finding := rule(sent):
+                place = here if finding.place is None else replace(here, line=finding.place[0], column=finding.place[1])
+                yield Refused(finding.reason, finding.sentence, place)
 
 
 def refuse_transaction_control(statement: Statement) -> Finding | None:
@@ -141,15 +179,22 @@ def refuse_what_needs_no_transaction(statement: Statement) -> Finding | None:
 
 
 def refuse_copy(statement: Statement) -> Finding | None:
-    """Refuse COPY: nobody sends or takes rows, and the server's files and programs are out of bounds."""
+    """Refuse COPY other than from rows in the script: nobody takes rows, the server's files are out of bounds."""
     form = copy_of(statement)
-    return None if form is None else _COPY_FINDINGS[form]
+    return None if form is None else _COPY_FINDINGS.get(form)
 
 
+def refuse_copy_data(statement: Statement) -> Finding | None:
+    """Refuse rows in a script, because whoever did not ask for them has mistaken a dump of data for a migration."""
+    return _COPY_DATA_FINDING if copy_of(statement) is CopyForm.FROM_CLIENT else None
+
+
+_COPY_DATA_FINDING: Final = Finding(
+    Reason.COPY_NOT_SUPPORTED,
+    "COPY … FROM STDIN is refused unless the script or the run says that rows in scripts are meant; write the line "
+    f"-- schema-operator: copy=allow at its beginning, or allow {COPY_DATA}, or write the rows as INSERT",
+)
 _COPY_FINDINGS: Final = {
-    CopyForm.FROM_CLIENT: Finding(
-        Reason.COPY_NOT_SUPPORTED, "COPY … FROM STDIN is not possible in a script; write the rows as INSERT"
-    ),
     CopyForm.TO_CLIENT: Finding(
         Reason.COPY_NOT_SUPPORTED, "COPY … TO STDOUT is not possible in a script: nobody takes the rows; remove it"
     ),
@@ -174,10 +219,25 @@ def refuse_other_strings(statement: Statement) -> Finding | None:
     )
 
 
-RULES: Final[tuple[Callable[[Statement], Finding | None], ...]] = (
+def refuse_undeclared_variable(statement: Statement) -> Finding | None:
+    """Say before anything runs what the server would call a syntax error at a colon."""
+    place = undeclared(statement.sql)
+    if place is None:
+        return None
+    written = statement.sql[place.start : place.end]
+    return Finding(
+        Reason.PLACEHOLDER_ERROR,
+        f"{written} is a variable of psql and no value is declared for {place.name}; declare it in spec.variables, by "
+        f"hand with --var {place.name}=VALUE, or correct its name",
+        statement.line_column(place.start + 1),
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    refuse_undeclared_variable,
     refuse_transaction_control,
     refuse_what_needs_no_transaction,
     refuse_copy,
     refuse_other_strings,
 )
-"""All rules for statements, in the order in which they speak."""
+"""All rules for statements, in the order in which they speak; `refuse_copy_data` is for where rows are not meant."""

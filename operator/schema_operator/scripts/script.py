@@ -38,6 +38,8 @@ class Source:
     """Line of the file on which the text begins: a file may hold the up and the down script."""
     transaction: TransactionMode = TransactionMode.AUTO
     """How the script is divided into transactions."""
+    copy_data_allowed: bool = False
+    """Whether the script says itself that rows may follow its COPY … FROM STDIN."""
 
     @classmethod
     def from_bytes(cls, file: str, content: bytes) -> Source:

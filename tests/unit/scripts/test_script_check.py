@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from schema_operator.errors import Location, Reason, Refused
@@ -82,6 +84,12 @@ PROBLEMS = {
         at(1, 1, 1, 1),
         "must stay on",
     ),
+    "a variable without a value": (
+        "SELECT 1;\nSELECT 1, :'a' FROM t",
+        Reason.PLACEHOLDER_ERROR,
+        at(2, 11, 2, 2),
+        "declare it in spec.variables, by hand with --var a=VALUE",
+    ),
     "a string never closed": ("SELECT 1;\nSELECT 'a", Reason.SYNTAX_ERROR, at(2, 8), "never closed"),
 }
 
@@ -111,6 +119,45 @@ def test_the_first_problem_is_raised_with_its_place(text: str, reason: Reason, l
 def test_good_scripts_have_no_problem(text: str) -> None:
     assert problems(up_script(text)) == ()
     check(up_script(text))
+
+
+COPY = "SELECT 1;\nCOPY t FROM STDIN;\n1;COMMIT;\n\\.\n"
+
+
+def test_rows_are_no_problem_where_the_script_or_the_run_says_that_they_are_meant() -> None:
+    scripts = up_script(COPY)
+    (script,) = scripts.scripts
+    asks = replace(scripts, scripts=(replace(script, up=replace(script.up, copy_data_allowed=True)),))
+    assert problems(asks) == ()
+    assert problems(scripts, allow=["DeletesData", "CopyData"]) == ()
+    [problem] = problems(scripts, allow=["DeletesData"])
+    assert problem.reason is Reason.COPY_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("text", ["COPY t TO STDOUT", "COPY t FROM PROGRAM 'id'", "COPY t FROM '/a'"])
+def test_other_forms_of_copy_stay_refused(text: str) -> None:
+    [problem] = problems(up_script(text), allow=["CopyData"])
+    assert problem.reason in {Reason.COPY_NOT_SUPPORTED, Reason.FORBIDDEN_STATEMENT}
+
+
+def test_statements_are_judged_with_their_variables_filled_in() -> None:
+    scripts = up_script("SELECT 1;\nDROP TABLE :a;\nSELECT :b\n;COMMIT")
+    [commit] = problems(scripts, variables={"a": "t", "b": "2"})
+    assert (commit.reason, commit.location) == (Reason.TRANSACTION_CONTROL, at(4, 2, 4, 4))
+    unfit, undeclared, _ = problems(scripts, variables={"a": "canary; DROP"})
+    assert (unfit.reason, unfit.location) == (Reason.PLACEHOLDER_ERROR, at(2, 12, 2, 4))
+    assert (undeclared.reason, undeclared.location) == (Reason.PLACEHOLDER_ERROR, at(3, 8, 3, 4))
+    assert "canary" not in str(unfit)
+
+
+def test_a_value_is_no_command() -> None:
+    assert problems(up_script(":a"), variables={"a": "COMMIT"}) == ()
+    assert up_script(":a").scripts[0].up.text == ":a"
+
+
+def test_unusable_variables_are_the_only_problem() -> None:
+    [problem] = problems(up_script("COMMIT"), variables={"a-b": "x"})
+    assert (problem.reason, problem.location) == (Reason.PLACEHOLDER_ERROR, Location())
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
 
     def body(begun: Begun) -> None:
         nonlocal passed
-        run_script(work, script.up, version, Step.APPLYING)
+        run_script(work, script.up, version, Step.APPLYING, work.request.variables)
         work.session.restore()
         if store.record(work.session, _change(work, script), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=script.up.file))

@@ -58,7 +58,7 @@ def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
 
     def body(begun: Begun) -> None:
         for script in missing:
-            run_script(work, script.up, script.version.text, Step.INSTALLING)
+            run_script(work, script.up, script.version.text, Step.INSTALLING, {})
             transaction = store.record_control_version(
                 work.session, script.version.text, script.up.file, script.up.checksum, work.author
             )

@@ -23,7 +23,7 @@ def rollback(work: Workplace, applied: AppliedVersion) -> None:
     source = look(work, lambda: _stored(work, applied), pinned=True)
 
     def body(begun: Begun) -> None:
-        run_script(work, source, version, Step.ROLLING_BACK)
+        run_script(work, source, version, Step.ROLLING_BACK, work.request.variables)
         work.session.restore()
         if store.record(work.session, _change(version, source), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=source.file))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from schema_operator.errors import Failed, Location
+from schema_operator.errors import Failed, Location, Refused
 from schema_operator.postgres.session import transaction_ended
-from schema_operator.postgres.sqlstate import ServerFailure
+from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 from schema_operator.runner.transaction import Watch
 from schema_operator.scripts.statements import statements_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from psycopg.pq.abc import PGresult
+
     from schema_operator.runner.report import Step
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Source
@@ -19,10 +24,11 @@ if TYPE_CHECKING:
 _WORDS = {"Applying": "applying", "RollingBack": "rolling back", "Installing": "installing the control schema"}
 
 
-def run_script(work: Workplace, source: Source, version: str, step: Step) -> None:
-    """Run the statements of a script in order.
+def run_script(work: Workplace, source: Source, version: str, step: Step, variables: Mapping[str, str]) -> None:
+    """Run the statements of a script in order, with its variables filled in.
 
-    Raises `ServerFailure` with the place of the statement, `Failed`, `PartlyApplied` and `Stopped`.
+    Raises `ServerFailure` with the place of the statement, `Refused(PlaceholderError)`, `Failed`, `PartlyApplied` and
+    `Stopped`.
     """
     statements = statements_of(source)
     count = len(statements)
@@ -36,7 +42,8 @@ def run_script(work: Workplace, source: Source, version: str, step: Step) -> Non
             statements=count,
             percent=work.findings.percent(statement.number, count),
         )
-        _run_statement(work, statement, count, Location(version=version, file=source.file))
+        within = Location(version=version, file=source.file)
+        _run_statement(work, _filled_in(statement, count, within, variables), count, within)
 
 
 def place_of(statement: Statement, count: int, within: Location, position: int | None = None) -> Location:
@@ -52,13 +59,35 @@ def place_of(statement: Statement, count: int, within: Location, position: int |
     )
 
 
+def execute(work: Workplace, statement: Statement, on_row: Callable[[PGresult], None] | None = None) -> None:
+    """Send a statement, and its rows where it is a COPY; raises as `Session.run` does."""
+    rows = None if statement.data is None else statement.data.chunks()
+    work.session.run(statement.sql, Watch(work), on_row, rows)
+
+
+def _filled_in(statement: Statement, count: int, within: Location, variables: Mapping[str, str]) -> Statement:
+    try:
+        return statement.filled_in(variables)
+    except Refused as refused:
+        line, column = refused.location.line, refused.location.column
+        place = replace(place_of(statement, count, within), line=line, column=column)
+        raise Refused(refused.reason, refused.sentence, place) from None
+
+
 def _run_statement(work: Workplace, statement: Statement, count: int, within: Location) -> None:
     try:
-        work.session.run(statement.sql, Watch(work))
+        execute(work, statement)
     except ServerFailure as failure:
-        place = place_of(statement, count, within, failure.error.position)
-        raise ServerFailure(failure.error, place) from None
+        raise ServerFailure(failure.error, _place_of_error(statement, count, within, failure.error)) from None
     except Failed as failed:
         raise Failed(failed.reason, failed.sentence, place_of(statement, count, within)) from None
     if not work.session.in_transaction:
         raise transaction_ended(place_of(statement, count, within))
+
+
+def _place_of_error(statement: Statement, count: int, within: Location, error: ServerError) -> Location:
+    """Give the place of an error: the row of a COPY, the character, or else the statement."""
+    if statement.data is None or error.data_line is None:
+        return place_of(statement, count, within, error.position)
+    line = statement.line + statement.data.lines_below + error.data_line - 1
+    return replace(place_of(statement, count, within), line=line, column=None)
