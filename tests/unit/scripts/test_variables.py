@@ -65,6 +65,10 @@ FILLED = {
         "DO $do$BEGIN EXECUTE $$DROP TABLE :x.t, $a$:x$a$, ':x'$$; END$do$",
         'DO $do$BEGIN EXECUTE $$DROP TABLE "shop".t, $a$"shop"$a$, \':x\'$$; END$do$',
     ),
+    "dynamic SQL in a function": (
+        "CREATE FUNCTION f() RETURNS void AS $f$BEGIN EXECUTE $$DROP TABLE :x.t$$; END$f$ LANGUAGE plpgsql",
+        'CREATE FUNCTION f() RETURNS void AS $f$BEGIN EXECUTE $$DROP TABLE "shop".t$$; END$f$ LANGUAGE plpgsql',
+    ),
     "a dollar quote in a comment of a body": ("DO $do$-- $$ it's\n:x$do$", 'DO $do$-- $$ it\'s\n"shop"$do$'),
     "a dollar quote that is no code": ("COMMENT ON TABLE t IS $$:x$$", None),
     "right at the edges of a body": ("DO $$:x$$", 'DO $$"shop"$$'),
