@@ -107,7 +107,7 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts, variables=request.variables, allow=request.allow)
+    check(scripts, request.allow, request.variables)
     return scripts
 
 

@@ -56,28 +56,28 @@ class _Terms:
     copy_data_allowed: bool
 
 
-def check(scripts: ScriptSet, *, variables: Mapping[str, str] | None = None, allow: Collection[str] = ()) -> None:
+def check(scripts: ScriptSet, allow: Collection[str] = (), variables: Mapping[str, str] | None = None) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts, variables or {}, allow):
+    for problem in _problems(scripts, allow, variables or {}):
         raise problem
 
 
 def problems(
-    scripts: ScriptSet, *, variables: Mapping[str, str] | None = None, allow: Collection[str] = ()
+    scripts: ScriptSet, allow: Collection[str] = (), variables: Mapping[str, str] | None = None
 ) -> tuple[Refused, ...]:
     """Give all that is wrong, by version, then up, down, verify, then line.
 
-    `variables` are those declared for the run, `allow` its acknowledgements. Statements are judged as they are sent,
+    `allow` are the acknowledgements of the run, `variables` those declared for it. Statements are judged as they are sent,
     with their variables filled in.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported, PlaceholderError,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
     the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
     """
-    return tuple(_problems(scripts, variables or {}, allow))
+    return tuple(_problems(scripts, allow, variables or {}))
 
 
-def _problems(scripts: ScriptSet, variables: Mapping[str, str], allow: Collection[str]) -> Iterator[Refused]:
+def _problems(scripts: ScriptSet, allow: Collection[str], variables: Mapping[str, str]) -> Iterator[Refused]:
     try:
         require_usable(variables)
     except Refused as unusable:

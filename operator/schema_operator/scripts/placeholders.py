@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, cast
 
@@ -38,13 +39,13 @@ _UNEVENTFUL: Final = (
     rf"(?:{BLANK}|{WORD}|{ESCAPE_STRING}|{PLAIN_STRING}|{QUOTED_NAME}|::|:(?!['\"]?{NAME_CHARACTER})"
     rf"|(?!{DOLLAR_QUOTE})\$|-(?!-)|/(?!\*)|[\x00-\x08\x0e-\x1f!#%&()*+,.0-9;<=>?@\[\\\]^`{{|}}~\x7f]++)"
 )
-_TO_EVENT = re.compile(
+_TO_EVENT: Final = (
     rf"{_UNEVENTFUL}*+(?:(?P<comment>/\*)|(?P<dollar>{DOLLAR_QUOTE})"
     rf"|(?P<variable>:(?P<quote>['\"]?)(?P<name>{NAME_CHARACTER}++)(?P=quote))|[\s\S]|\Z)"
 )
 _BODY_LANGUAGES: Final = frozenset({"sql", "plpgsql"})
 _JSON_CONSTRUCTORS: Final = frozenset({"JSON_OBJECT", "JSON_OBJECTAGG"})
-_NAME_BEGINNING = re.compile(rf":['\"]?(?![0-9]){NAME_CHARACTER}")
+_NAME_BEGINNING = re.compile(rf"(?<!:)(?:::)*+:['\"]?(?![0-9]){NAME_CHARACTER}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,23 @@ def undeclared(sql: str) -> Placeholder | None:
     Without one, a colon before a name means something in two places only (PostgreSQL 18, gram.y, `':'`): in brackets
     (`a[1:n]`) and between key and value in JSON_OBJECT. Bodies are left to the server.
     """
-    if _NAME_BEGINNING.search(sql) is None:
+    if ":" not in sql or _NAME_BEGINNING.search(sql) is None:
         return None
     found = (place for place in placeholders_in(sql) if not place.tags and not place.name[0].isdigit())
     return next((place for place in found if not _may_hold_colons(sql, place.start)), None)
+
+
+@cache
+def _to_event() -> re.Pattern[str]:
+    # Not compiled before somebody needs it: most runs have no variables, and their start counts.
+    return re.compile(_TO_EVENT)
 
 
 def _scan(sql: str, start: int, end: int, tags: tuple[str, ...]) -> Iterator[Placeholder]:
     position = start
     while position < end:
         # The pattern matches anywhere: its last alternatives are any character and the end.
-        match = cast("re.Match[str]", _TO_EVENT.match(sql, position, end))
+        match = cast("re.Match[str]", _to_event().match(sql, position, end))
         position = match.end()
         if match["variable"]:
             at = match.start("variable")

@@ -88,6 +88,8 @@ class Statement:
 
         Raises `Refused(PlaceholderError)` with line and column in the script where a value does not fit.
         """
+        if not variables:
+            return self
         try:
             rendered = render(self.sql, variables)
         except Refused as refused:
