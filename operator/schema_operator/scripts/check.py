@@ -67,8 +67,8 @@ def problems(
 ) -> tuple[Refused, ...]:
     """Give all that is wrong, by version, then up, down, verify, then line.
 
-    `allow` are the acknowledgements of the run, `variables` those declared for it. Statements are judged as they are sent,
-    with their variables filled in.
+    `allow` are the acknowledgements of the run, `variables` those declared for it. Statements are judged as they are
+    sent, with their variables filled in.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported, PlaceholderError,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
