@@ -18,9 +18,8 @@ from dev.progress import say
 HELM = "helm.sh/helm/v3/cmd/helm@v3.19.0"
 # Its node image is Kubernetes 1.34, the version of the local cluster.
 KIND = "sigs.k8s.io/kind@v0.30.0"
-# Peers of the benchmarks, built for PostgreSQL alone: that is how they start quickest and are smallest.
+# Peers of the benchmarks, as their users install them.
 GOOSE = "github.com/pressly/goose/v3/cmd/goose@v3.29.0"
-_GOOSE_TAGS = "no_clickhouse no_libsql no_mssql no_mysql no_sqlite3 no_vertica no_ydb"
 GOLANG_MIGRATE = "github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1"
 LOCALKUBE = CHECKOUT / "dev/cluster/localkube"
 KUBERNETES = re.compile(r"^\tk8s\.io/kubernetes v(?P<version>(?P<major>\d+)\.(?P<minor>\d+)\.\d+)$", re.MULTILINE)
@@ -58,8 +57,8 @@ def kubectl() -> Path:
 
 
 def goose() -> Path:
-    """Give the path of goose, built from its Go module (10 seconds the first time)."""
-    return _installed("goose", GOOSE, _GOOSE_TAGS)
+    """Give the path of goose, built from its Go module with all its drivers (2 minutes the first time)."""
+    return _installed("goose", GOOSE)
 
 
 def golang_migrate() -> Path:
