@@ -70,7 +70,11 @@ ALEMBIC: Final = Tool(
     "alembic",
     migration_set.write_alembic,
     lambda folder, _uri: [_alembic(), "-c", folder / "alembic.ini", "upgrade", "head"],
-    lambda uri: {"ALEMBIC_URI": uri.replace("postgresql://", "postgresql+psycopg://", 1)},
+    # Revisions come from Git or an image's layer, so they are without byte code; that of Alembic itself is there.
+    lambda uri: {
+        "ALEMBIC_URI": uri.replace("postgresql://", "postgresql+psycopg://", 1),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    },
 )
 GOLANG_MIGRATE: Final = Tool(
     "golang-migrate",
