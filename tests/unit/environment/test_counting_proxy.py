@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,8 @@ def converse(port: int, said: list[str]) -> None:
             connection.sendall(text.encode())
             if text.endswith("?"):
                 heard.readline()
+            else:
+                time.sleep(0.1)  # so that it arrives apart from what follows
         connection.shutdown(socket.SHUT_WR)
         assert heard.read() == b""
 
