@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup check lint unit test soak demo demo-down cluster cluster-down kubeconfig image clean
+.PHONY: help setup check lint unit test soak bench bench-cluster demo demo-down cluster cluster-down kubeconfig image clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,16 @@ KILLS ?= 10000
 SEED ?= 4
 soak: setup ## Break ten thousand runs at random moments, and prove after each that nothing is lost
 	SCHEMA_OPERATOR_KILLS=$(KILLS) SCHEMA_OPERATOR_SEED=$(SEED) $(BIN)/pytest -rP tests/faults/test_random_kills.py $(PYTEST_ARGS)
+
+bench: setup ## Measure speed and memory beside other tools (25 minutes; nothing else should be at work)
+	$(BIN)/python benchmarks/runner_start.py
+	$(BIN)/python -m benchmarks.migrations
+	$(BIN)/python -m benchmarks.large_script
+	$(BIN)/python -m benchmarks.locks
+
+bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
+	$(BIN)/python -m benchmarks.apply_to_ready
+	$(BIN)/python -m benchmarks.controller_idle
 
 demo: setup ## Show the operator at work on a cluster named demo
 	$(BIN)/python -m dev.demo up

@@ -11,6 +11,7 @@ from dev.postgres.packages import MAJORS
 
 from schema_operator.api.report import Place
 from schema_operator.api.request import Resource, RunRequest, ScriptFolder, Verification, VerifyWhen
+from schema_operator.history import installation
 from support.postgres import Database, Product, write
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def test_versions_are_applied_in_order_and_written_down(product: Product, databa
     )
     events = "SELECT event, version, owner FROM schema_operator.events ORDER BY id"
     assert database.rows(events) == [
-        ("Installed", "1", "shop/shop"),
+        *(("Installed", script.version.text, "shop/shop") for script in installation.scripts().scripts),
         ("Applied", "1.0.0", "shop/shop"),
         ("Applied", "1.1.0", "shop/shop"),
     ]
@@ -230,7 +231,7 @@ def test_settings_of_a_script_end_with_its_version(
     folder = write(tmp_path / "scripts", files)
     ended = product.run("--scripts", folder)
     assert ended.code == 0, ended
-    assert database.rows("SELECT * FROM other.seen") == [("500ms", '"$user", public', "postgres")]
+    assert database.rows("SELECT * FROM other.seen") == [("30s", '"$user", public', "postgres")]
 
 
 def test_scripts_run_with_the_search_path_of_the_role(product: Product, database: Database, tmp_path: Path) -> None:

@@ -59,11 +59,11 @@ CASES = {
         "ChecksumMismatch",
         (
             "1.0.0_first.up.sql",
-            "line 2",
+            "line 3",
             hashlib.sha256(APPLIED["1.0.0_first.up.sql"].encode()).hexdigest(),
-            hashlib.sha256(b"CREATE TABLE item (id int PRIMARY KEY);\n-- line two\n").hexdigest(),
+            hashlib.sha256(b"CREATE TABLE item (id int PRIMARY KEY);\n-- line 2\nSELECT 1;\n").hexdigest(),
         ),
-        {**APPLIED, "1.0.0_first.up.sql": "CREATE TABLE item (id int PRIMARY KEY);\n-- line two\n"},
+        {**APPLIED, "1.0.0_first.up.sql": "CREATE TABLE item (id int PRIMARY KEY);\n-- line 2\nSELECT 1;\n"},
     ),
     "a version below the highest applied": Case(
         "OutOfOrder", ("1.1.0", "1.2.0"), {**APPLIED, "1.1.0_late.up.sql": "CREATE TABLE late ();"}

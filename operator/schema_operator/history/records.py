@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum, unique
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from schema_operator.api.version import Version
+from schema_operator.api.request import TransactionMode
+from schema_operator.api.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +21,86 @@ class AppliedVersion:
     """SHA-256 of its up script, in hex; None where somebody wrote the row by hand."""
     reversible: bool
     """Whether rollback SQL is stored."""
+    requires: tuple[Version, ...] = ()
+    """The versions that must stay for as long as this one is applied."""
+
+
+@unique
+class Direction(StrEnum):
+    """What is done to a version; the values are those of the column `action`."""
+
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+@unique
+class UnitEvent(StrEnum):
+    """What a row of the journal says of a unit; the values are those of the column `event`."""
+
+    STARTED = "Started"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnit:
+    """A row of the journal of a version that is applied or rolled back in part."""
+
+    version: Version
+    direction: Direction
+    owner: str | None
+    unit: int
+    """Number of the unit in its script, from 1."""
+    units: int
+    """How many units the script had when the row was written."""
+    checksum: str
+    """Of the unit, as `Unit.checksum`."""
+    event: UnitEvent
+    """What the row says of it."""
+    statements: str
+    """What was begun; empty in other rows."""
+    seen: tuple[int, ...]
+    """Oids of the indexes that were there when it was begun."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the unit is done."""
+        return self.event is UnitEvent.FINISHED
+
+
+def still_begun(rows: Iterable[OpenUnit]) -> dict[int, OpenUnit]:
+    """Give the units, by their numbers, that were begun and of which nothing is known since; `rows` come in order."""
+    begun: dict[int, OpenUnit] = {}
+    for row in rows:
+        if row.event is UnitEvent.STARTED:
+            begun[row.unit] = row
+        else:
+            begun.pop(row.unit, None)
+    return begun
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is applied now, in the order it was applied."""
+    """What is applied now, in the order it was applied, and what is so in part."""
 
     applied: tuple[AppliedVersion, ...] = ()
+    open: tuple[OpenUnit, ...] = ()
+    _by_version: dict[Version, AppliedVersion] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Made when it is asked for: hundreds of scripts look for their versions."""
+
+    def open_units(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
+        """Give the open rows of the journal for a version, oldest first."""
+        return tuple(one for one in self.open if one.version == version and one.direction is direction)
+
+    def is_half_done(self, version: Version, direction: Direction) -> bool:
+        """Whether units of a version are done, but not all."""
+        return any(one.finished for one in self.open_units(version, direction))
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
-        return next((one for one in self.applied if one.version == version), None)
+        if len(self._by_version) < len(self.applied):
+            self._by_version.update((one.version, one) for one in reversed(self.applied))
+        return self._by_version.get(version)
 
     def of(self, owner: str | None) -> tuple[AppliedVersion, ...]:
         """Give the versions of one owner, in the order they were applied."""
@@ -42,13 +110,29 @@ class History:
         """Give the highest version that is of one owner or among those wanted; None where there is none."""
         return max((one.version for one in self.applied if one.owner == owner or one.version in wanted), default=None)
 
-    def with_applied(self, added: AppliedVersion) -> History:
-        """Give the history after a version was applied."""
-        return History((*self.applied, added))
+    def with_applied(self, *added: AppliedVersion) -> History:
+        """Give the history after versions were applied."""
+        still_open = self._without_units([one.version for one in added], Direction.APPLY)
+        return replace(self, applied=(*self.applied, *added), open=still_open)
 
-    def without(self, version: Version) -> History:
-        """Give the history after a version was rolled back."""
-        return History(tuple(one for one in self.applied if one.version != version))
+    def without(self, *versions: Version) -> History:
+        """Give the history after versions were rolled back."""
+        left = tuple(one for one in self.applied if one.version not in versions)
+        return replace(self, applied=left, open=self._without_units(versions, Direction.ROLLBACK))
+
+    def _without_units(self, versions: Collection[Version], direction: Direction) -> tuple[OpenUnit, ...]:
+        return tuple(one for one in self.open if one.version not in versions or one.direction is not direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a run reads of the control schema before it decides."""
+
+    control: Version
+    """The control schema's own version."""
+    recordable: bool
+    """Whether the present role may write down what it does."""
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +141,12 @@ class Access:
 
     schema_owner: str
     """The role that may give rights to it."""
-    tables: bool
-    """Whether its tables are there."""
+    table_owner: str | None
+    """The role that may change its tables; None where there are none."""
+    owner_is_superuser: bool
+    """Whether that role is a superuser."""
+    may_become_owner: bool
+    """Whether the user that is logged in may SET ROLE to it."""
     enough: bool
     """Whether a run may read and write the history."""
 
@@ -70,6 +158,10 @@ class StoredScripts:
     up: str | None
     down: str | None
     down_name: str | None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with, which the rollback needs too."""
+    down_transaction: TransactionMode = TransactionMode.AUTO
+    """How the down script is divided into transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +177,24 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What is written down of a unit."""
+
+    version: str
+    direction: Direction
+    script_name: str
+    unit: int
+    units: int
+    checksum: str
+    statements: str
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
-    """What is written down for a version that was applied (`rollback` false) or rolled back."""
+    """What is written down for a version that was applied (`rollback` false) or rolled back.
+
+    A baseline (`baseline` true) is an application that is recorded and was not run.
+    """
 
     version: str
     """As in the script's file name, without `-rollback`."""
@@ -98,3 +206,9 @@ class Change:
     down: str | None
     down_name: str | None
     verify: str | None
+    baseline: bool = False
+    requires: tuple[str, ...] = ()
+    """Versions that must not be rolled back before this one."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with."""
+    down_transaction: TransactionMode = TransactionMode.AUTO

@@ -16,20 +16,23 @@ Two races remain with the guard alone, and the fence closes both:
    looks for the guard's lock; it is not there, and we stop (`GuardLost`). Were it looked for first, the guard could
    still die between the look and the fence.
 
-The process id of a session that ended may be given to another run's guard session. Therefore the guard session also
-holds a lock with a number of our own, the token, and the look is for both locks.
+How the guard is seen to live: it also holds a lock with a number of our own, the token, which no other run has. The
+transaction tries to share that lock; as long as it cannot, our guard session is there, and with it the guard lock, that
+it got before. Nothing is looked up in the list of all locks (a fifth of a millisecond in each transaction), and no
+process id, which may be somebody else's by now, is trusted.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
 from schema_operator.postgres.connecting import Connection
+from schema_operator.postgres.locks import Holder, Wanted, conflicting
 from schema_operator.postgres.session import QUERIES, Facts, facts
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 
@@ -37,36 +40,9 @@ LOCK_CLASS: Final = 0x736F7064
 """First half of the advisory lock keys, `sopd` in ASCII. The second half is the number of the lock."""
 GUARD: Final = 1
 FENCE: Final = 2
-_LOW: Final = 0xFFFFFFFF
 
 Rows = list[tuple[Any, ...]]
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A session that holds a lock. State and age are absent where the role may not see them."""
-
-    pid: int
-    application: str
-    state: str | None
-    seconds: float | None
-    since: str | None = None
-    """When the session began, in UTC; only asked for where the lock is one of ours."""
-
-    @property
-    def at_work(self) -> str:
-        """Name the run whose session this is: what the session does says nothing, a guard session is always idle."""
-        since = f", since {self.since}" if self.since else ""
-        return f"{self.application or 'a run without a name'} (session {self.pid}){since}"
-
-    def __str__(self) -> str:
-        parts = [f"application {self.application}" if self.application else "no application name"]
-        if self.state:
-            parts.append(self.state)
-        if self.seconds is not None:
-            parts.append(f"for {self.seconds:.0f} s")
-        return f"session {self.pid} ({', '.join(parts)})"
 
 
 class Guard:
@@ -98,23 +74,30 @@ class Guard:
         return bool(self._execute(QUERIES["take_token"].format(token=self._token))[0][0])
 
     def keys(self) -> dict[str, int]:
-        """Give what the fence asks for: the two locks and the session that should hold the guard's."""
-        return {
-            "lock_class": LOCK_CLASS,
-            "guard": GUARD,
-            "fence": FENCE,
-            "guard_pid": self.pid,
-            "token_high": self._token >> 32,
-            "token_low": self._token & _LOW,
-        }
+        """Give what the fence asks for: the fence itself and the token that the guard session should hold."""
+        return {"lock_class": LOCK_CLASS, "fence": FENCE, "token": self._token}
 
     def holders(self, number: int) -> tuple[Holder, ...]:
         """Say who holds the guard lock or the fence."""
-        return self._holders("lock_holders", {"lock_class": LOCK_CLASS, "number": number})
+        rows = self._execute(QUERIES["lock_holders"], {"lock_class": LOCK_CLASS, "number": number})
+        return tuple(Holder(*row) for row in rows)
 
-    def blockers(self, pid: int) -> tuple[Holder, ...]:
-        """Say who keeps a session waiting for a lock."""
-        return self._holders("blockers", {"pid": pid})
+    def blockers(self, pid: int, *, show_queries: bool) -> tuple[tuple[Holder, ...], Wanted | None]:
+        """Say who keeps a session waiting for a lock, and which lock of a relation it waits for."""
+        rows = self._execute(QUERIES["blockers"], {"pid": pid, "show_queries": show_queries})
+        wanted = next((Wanted(row[-2], row[-1]) for row in rows if row[-2] is not None), None)
+        return tuple(Holder(*row[:-2]) for row in rows), wanted
+
+    def lockers(self, wanted: Sequence[Wanted], pid: int, *, show_queries: bool) -> tuple[Holder, ...]:
+        """Say who holds locks that conflict with those that are wanted, other than the session that wants them."""
+        pairs = [(one.relation, mode) for one in wanted for mode in conflicting(one.mode)]
+        parameters: dict[str, object] = {
+            "relations": [relation for relation, _ in pairs],
+            "modes": [mode for _, mode in pairs],
+            "pid": pid,
+            "show_queries": show_queries,
+        }
+        return tuple(Holder(*row) for row in self._execute(QUERIES["lockers"], parameters))
 
     def end_backend(self, pid: int, started: str) -> None:
         """End a session of ours that we lost the connection to."""
@@ -123,9 +106,6 @@ class Guard:
     def close(self) -> None:
         """End the session, and with it the lock."""
         self._connection.close()
-
-    def _holders(self, name: str, parameters: dict[str, object]) -> tuple[Holder, ...]:
-        return tuple(Holder(*row) for row in self._execute(QUERIES[name], parameters))
 
     def _execute(
         self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None

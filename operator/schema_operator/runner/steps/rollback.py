@@ -1,29 +1,33 @@
-"""Roll back one version with the SQL that was stored when it was applied, in one transaction, or nothing."""
+"""Roll back one version with the SQL that was stored when it was applied."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.history import store
-from schema_operator.history.records import AppliedVersion, Change
+from schema_operator.history.records import AppliedVersion, Change, Direction
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
-from schema_operator.runner.steps.scripted import run_script
-from schema_operator.runner.transaction import Deed, commit, look
+from schema_operator.runner.steps.units import Undertaking, carry_out
+from schema_operator.runner.transaction import look
+from schema_operator.scripts import reading
 from schema_operator.scripts.script import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Source
 
 
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
-    """Roll a version back; raises `Failed` where a statement fails, and as `transaction.commit` does."""
+    """Roll a version back; raises `Failed` where a statement fails, and as `units.carry_out` does."""
     version = applied.version.text
-    source = look(work, lambda: _stored(work, applied), pinned=True)
+    source, variables = look(work, lambda: _stored(work, applied), pinned=True)
 
-    def body(begun: Begun) -> None:
-        run_script(work, source, version, Step.ROLLING_BACK)
+    def finish(begun: Begun) -> None:
         work.session.restore()
         if store.record(work.session, _change(version, source), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=source.file))
@@ -31,11 +35,13 @@ def rollback(work: Workplace, applied: AppliedVersion) -> None:
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=True)
 
-    commit(work, Deed(body, done, f"the rollback of version {version}"))
+    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, variables, finish, done)
+    carry_out(work, task, work.history.open_units(applied.version, Direction.ROLLBACK))
     work.findings = work.findings.with_rolled_back(applied)
 
 
-def _stored(work: Workplace, applied: AppliedVersion) -> Source:
+def _stored(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
+    """Read the rollback script, and the variables it needs: those its version was applied with come first."""
     stored = store.stored_scripts(work.session, applied.version)
     if stored.down is None:
         raise Refused(
@@ -43,7 +49,9 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
             "no rollback script is stored with this version",
             Location(version=applied.version.text),
         )
-    return Source.from_bytes(stored.down_name or f"the rollback script of {applied.version}", stored.down.encode())
+    file = stored.down_name or f"the rollback script of {applied.version}"
+    source = reading.from_stored(file, stored.down, applied.version)
+    return replace(source, transaction=stored.down_transaction), {**work.request.variables, **stored.variables}
 
 
 def _change(version: str, source: Source) -> Change:
