@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from schema_operator.scripts.script import ScriptSet
 
 _MOST_IGNORED_NAMED: Final = 10
+_MOST_WARNINGS: Final = 10
+_PER_MAJOR: Final = 10_000
+"""180004 is PostgreSQL 18.4."""
 
 
 def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop) -> RunReport:
@@ -72,6 +75,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     work.findings = work.findings.with_history(history_of(work))
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
+    _check_pending(work, decided)
     _carry_out(work, decided)
 
 
@@ -109,6 +113,19 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
         stored = look(work, lambda: store.stored_scripts(work.session, mismatch.applied.version), pinned=True)  # noqa: B023 (called at once)
         refuse_mismatch(mismatch, stored.up, work.owner)
     return plan(scripts, history, request.version, work.owner, request.out_of_order)
+
+
+def _check_pending(work: Workplace, decided: Plan) -> None:
+    """Refuse scripts that cannot run, before the first of them does; say what else there is to say against them."""
+    if not decided.applies:
+        return
+    from schema_operator.scripts.pending import check_pending  # noqa: PLC0415 (8 ms, which only such a run pays)
+
+    warnings = check_pending(decided.applies, work.facts.version_number // _PER_MAJOR)
+    for warning in warnings[:_MOST_WARNINGS]:
+        work.reporter.progress(Step.PLANNING, f"warning: {warning}")
+    if len(warnings) > _MOST_WARNINGS:
+        work.reporter.progress(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
 
 
 def _history(work: Workplace) -> History:

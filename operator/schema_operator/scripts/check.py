@@ -7,10 +7,11 @@ problem, `problems` for those who show them all.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.finding import Finding
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
@@ -29,14 +30,6 @@ if TYPE_CHECKING:
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
 _META_COMMAND_NAME = re.compile(r"\\(?:[A-Za-z_]+|.?)")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with a statement, and what to do."""
-
-    reason: Reason
-    sentence: str
 
 
 def check(scripts: ScriptSet) -> None:
