@@ -44,6 +44,7 @@ STRICTER_SINCE: Final = {
 }
 """Words that could name anything before that version (pg_get_keywords, 13 to 18)."""
 _POSTFIX_OPERATORS_UNTIL: Final = 13
+_COMMENT_BEFORE = re.compile(r"--[^\n\r]*[\n\r]\s*\Z")
 _OPERATOR_AT_END = re.compile(r"[-+*/<>=~!@#%^&|`?]\s*\)?\s*\Z")
 
 
@@ -178,11 +179,14 @@ def _problem(sql: str, message: str, cursor: int) -> SyntaxProblem | None:
     """Make a problem of the parser's message.
 
     Messages of other kinds are left to the server: limits of the parser's stack differ, and PostgreSQL 13 and 14 accept
-    a number with letters behind it.
+    a number with letters behind it. So is a string that goes on behind a comment and a line break, which libpg_query,
+    to keep comments, reads as two.
     """
     if message == _UNEXPECTED_END:
         return SyntaxProblem(len(sql), "")
     if not message.startswith(_UNEXPECTED) or not 0 < cursor <= len(sql):
+        return None
+    if sql[cursor - 1] == "'" and _COMMENT_BEFORE.search(sql, 0, cursor - 1):
         return None
     return SyntaxProblem(cursor - 1, _shown(sql, cursor - 1))
 

@@ -62,9 +62,18 @@ def test_a_problem_says_what_to_do() -> None:
         "SELECT " + "(" * 20_000 + "1" + ")" * 20_000,
         "SELECT 123abc",
         'SELECT "" FROM t',
+        "SELECT 'a' -- c\n 'b'",
+        "SELECT E'a' -- 'c\n\t-- d\r\n  '\\''",
         "SELECT 'a' 'b' " + "x" * 1024 * 1024,
     ],
-    ids=["the parser's own depth", "a number with letters behind it", "another message", "too long to be parsed"],
+    ids=[
+        "the parser's own depth",
+        "a number with letters behind it",
+        "another message",
+        "a string goes on",
+        "and on",
+        "too long to be parsed",
+    ],
 )
 def test_what_only_this_parser_says_is_unknown(sql: str) -> None:
     assert syntax_problem(sql) is None
