@@ -158,8 +158,10 @@ def test_postgresqls_parser_sees_the_same_statements(text: str, end: str) -> Non
 
 
 @settings(deadline=None, max_examples=120)
-@given(st.one_of(SCRIPT.map(written), st.lists(st.one_of(MISLEADING, ATOM, FILLER, ENDED.map(written))).map("".join)))
-def test_the_short_cut_of_long_scripts_changes_nothing(text: str) -> None:
+@given(SCRIPT, st.lists(st.one_of(MISLEADING, ATOM, FILLER), max_size=4).map("".join))
+def test_the_short_cut_of_long_scripts_changes_nothing(parts: list[Part | str], end: str) -> None:
+    text = written(parts) + end
+
     def cut(*, short: bool) -> tuple[Piece, ...] | str:
         lexer = _Lexer(text)
         lexer.plain = _plain_statement() if short else None
