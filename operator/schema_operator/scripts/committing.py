@@ -25,8 +25,8 @@ _PROCEDURE: Final = "PROCEDURE"
 _BEGINNING: Final = 4
 """CREATE OR REPLACE PROCEDURE."""
 _MAY_COMMIT = re.compile(r"\b(?:commit|rollback|call)\b", re.IGNORECASE)
-_STATEMENT_FOLLOWS: Final = frozenset({";", "BEGIN", "THEN", "ELSE", "LOOP", ">", ""})
-"""What stands before a statement of PL/pgSQL: the end of the one before, the beginning of a block, or a label."""
+_STATEMENT_FOLLOWS: Final = frozenset({";", "BEGIN", "THEN", "ELSE", "LOOP"})
+"""What stands before a statement of PL/pgSQL: the end of the one before, or the beginning of a block."""
 
 
 def commits(statement: Statement, procedures: Collection[str] = ()) -> bool:
@@ -91,8 +91,8 @@ def _body_commits(body: str, procedures: Collection[str]) -> bool:
     symbols = tuple(tokens(body))
     return any(
         _ends_transaction(symbols, at) or _calls(symbols, at, procedures)
-        for at in range(len(symbols))
-        if (symbols[at - 1] if at else "") in _STATEMENT_FOLLOWS
+        for at in range(1, len(symbols))
+        if symbols[at - 1] in _STATEMENT_FOLLOWS
     )
 
 

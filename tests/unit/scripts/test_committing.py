@@ -32,7 +32,7 @@ COMMITS = [
     ("DO 'BEGIN PERFORM ''x''; COMMIT; END'", True),
     ("DO $$ BEGIN FOR i IN 1..3 LOOP COMMIT; END LOOP; END $$", True),
     ("DO $$ BEGIN IF true THEN COMMIT; ELSE ROLLBACK; END IF; END $$", True),
-    ("DO $$ BEGIN <<here>> COMMIT; END $$", True),
+    ("DO $$ <<here>> BEGIN COMMIT; END $$", True),
     ("DO $$ BEGIN /* ; */ COMMIT -- x\n ; END $$", True),
     ("DO $$ BEGIN PERFORM 'COMMIT;'; END $$", False),
     ("DO $$ BEGIN /* COMMIT; */ NULL; -- COMMIT;\n END $$", False),

@@ -33,7 +33,8 @@ _FINDING = Finding(
 def enum_value_used(statements: Iterable[Statement]) -> tuple[Statement, Finding] | None:
     """Give the first statement that uses an enum value added before it; the statements are those of one transaction.
 
-    A type that they create themselves may be used at once, and so may a value that was there already (IF NOT EXISTS).
+    A type that they create themselves may be used at once (from PostgreSQL 17 on), and so may a value that was there
+    already (IF NOT EXISTS): both are left to the server.
     """
     created: set[Type] = set()
     added: dict[str, set[Type]] = {}
