@@ -106,18 +106,14 @@ def _several(symbols: Tokens, at: int, mode: LockMode) -> list[RelationName]:
 
 
 def _after(symbols: Tokens, word: str, mode: LockMode, start: int = 0) -> list[RelationName]:
-    """Read the relation behind the first occurrence of a reserved word outside parentheses."""
+    """Read the relation behind the first occurrence of a reserved word."""
     at = _find(symbols, word, start)
     return [] if at is None else _one(symbols, at + 1, mode)
 
 
 def _find(symbols: Tokens, word: str, start: int = 0) -> int | None:
-    depth = 0
-    for at in range(start, len(symbols)):
-        depth += (symbols[at] == "(") - (symbols[at] == ")")
-        if depth == 0 and symbols[at] == word and symbols[at - 1] != ".":
-            return at
-    return None
+    places = (at for at in range(start, len(symbols)) if symbols[at] == word and symbols[at - 1] != ".")
+    return next(places, None)
 
 
 def _references(symbols: Tokens) -> Iterator[RelationName]:

@@ -41,6 +41,7 @@ LOCKED: list[tuple[str, list[tuple[str, LockMode]]]] = [
     ("ALTER TABLE t DISABLE TRIGGER ALL", [("t", ROW)]),
     ("ALTER TABLE t ENABLE ALWAYS TRIGGER g", [("t", ROW)]),
     ("ALTER TABLE t ENABLE TRIGGER USER, ADD FOREIGN KEY (a) REFERENCES u", [("t", ROW), ("u", ROW)]),
+    ("ALTER TABLE t ENABLE TRIGGER USER, ADD COLUMN a int, DISABLE TRIGGER USER", [("t", ALL)]),
     ("ALTER TABLE t DISABLE RULE r", [("t", ALL)]),
     ("ALTER TABLE t ENABLE ROW LEVEL SECURITY", [("t", ALL)]),
     ("ALTER TABLE t SET (fillfactor = 70, autovacuum_enabled = off)", []),
