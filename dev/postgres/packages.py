@@ -68,6 +68,12 @@ SERVERS = {
     ),
 }
 
+GRAPHILE_WORKER = (
+    "0.17.3",
+    "sha512-5vX/nDit7vXDw6JauGE7CpE4uYWu8XLTDkcL3msqwVRwrtxBqawL1C55INfXGtoyV1DIkWvvPdeKtXuLRGYyLg==",
+)
+"""The npm package (MIT) whose migrations are real input with variables of psql: its version and `dist.integrity`."""
+
 CLIENT = ClientPackage(
     "18.6.3",
     {

@@ -6,9 +6,10 @@ replaced, `%` means nothing. Rows are dropped as they come, so a statement that 
 
 from __future__ import annotations
 
+import re
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,9 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 140000
 _FENCE_COLUMNS: Final = 3
 """By which the answer of the fence is told from the others of its message."""
+
+_LINE_OF_COPY = re.compile(r"^COPY .+?, [^\d,:]*(\d+)", re.MULTILINE)
+"""Of the CONTEXT of an error, in whatever language the server speaks; what follows the number may be values."""
 
 Tick = Callable[[float], None]
 """Called about ten times a second while a statement runs, with the seconds it has run."""
@@ -276,12 +280,18 @@ class Session:
         statement: str,
         tick: Tick | None = None,
         on_row: Callable[[PGresult], None] | None = None,
+        rows: Iterable[bytes] | None = None,
     ) -> None:
-        """Run one statement of a script; raises `ServerFailure`, and `Failed` where it began a COPY."""
+        """Run one statement of a script; raises `ServerFailure`, and `Failed` where it began a COPY without `rows`.
+
+        `rows` are what a COPY … FROM STDIN reads: bytes as they stand in the script, cut anywhere.
+        """
         failure: ServerFailure | None = None
         for result in self._results(statement.encode(), tick):
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 failure = ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
+            elif result.status == pq.ExecStatus.COPY_IN and rows is not None:
+                self._copy_in(rows, tick)
             elif result.status in {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}:
                 self.close()  # because nothing else gets a session out of COPY for certain
                 raise Failed(
@@ -292,6 +302,14 @@ class Session:
                 on_row(result)
         if failure is not None:
             raise failure
+
+    def _copy_in(self, rows: Iterable[bytes], tick: Tick | None) -> None:
+        """Send the rows of a COPY; what the server says to them is its next result."""
+        try:
+            self._drive(_sending(self._connection.pgconn, rows), tick)
+        except BaseException:
+            self.close()  # because the session is still in COPY
+            raise
 
     def _results(self, message: bytes, tick: Tick | None) -> Iterator[PGresult]:
         """Send a message and give its results as they come, rows one by one."""
@@ -456,6 +474,20 @@ def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
         return end.value
 
 
+def _sending(pgconn: PGconn, rows: Iterable[bytes]) -> PQGen[None]:
+    """Send rows, and the end of them. Other than psycopg's `copy_to`, read meanwhile.
+
+    A trigger's notices can fill the way back until the server waits for us to read, while we wait for it to do so.
+    """
+    for chunk in rows:
+        while pgconn.put_copy_data(chunk) == 0:
+            yield from generators.send(pgconn)
+        yield from generators.send(pgconn)
+    while pgconn.put_copy_end() == 0:
+        yield from generators.send(pgconn)
+    yield from generators.send(pgconn)
+
+
 _EVENTS: Final = {
     Wait.R: select.POLLIN,
     Wait.W: select.POLLOUT,
@@ -524,6 +556,7 @@ def _message(parts: tuple[sql.Composable, ...]) -> bytes:
 def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
     diagnosis = error.diag
     position = diagnosis.statement_position
+    line = _LINE_OF_COPY.search(diagnosis.context or "")
     return ServerError(
         sqlstate=diagnosis.sqlstate,
         message=diagnosis.message_primary or "",
@@ -533,5 +566,6 @@ def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
         table=diagnosis.table_name,
         column=diagnosis.column_name,
         constraint=diagnosis.constraint_name,
+        data_line=int(line[1]) if line else None,
         lost=lost or diagnosis.sqlstate in _SHUTDOWN_STATES,
     )

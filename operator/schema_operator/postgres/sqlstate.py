@@ -39,6 +39,8 @@ class ServerError:
     table: str | None = None
     column: str | None = None
     constraint: str | None = None
+    data_line: int | None = None
+    """The line of a COPY's rows that was read last, from 1."""
     lost: bool = False
 
     @property

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from schema_operator.api.request import TransactionMode
 from schema_operator.history.records import AppliedVersion, Change
 from schema_operator.runner.plan import as_applied
+from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script
 
@@ -23,12 +26,18 @@ def _name(work: Workplace, script: Script) -> str:
     return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
 
 
+def _variables(script: Script, declared: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables that a version's scripts use."""
+    names = frozenset[str]().union(*(used(source.text, declared) for _, source in script.sources)) if declared else ()
+    return {name: declared[name] for name in sorted(names)}
+
+
 def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Change:
     """Give what is written down for a version that is applied, or recorded without being run (`baseline`)."""
     return Change(
         version=script.version.text,
         rollback=False,
-        description=work.request.description or script.name or None,
+        description=work.request.description or script.description or script.name or None,
         script_name=_name(work, script),
         checksum=script.up.checksum,
         up=script.up.text,
@@ -37,6 +46,6 @@ def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Cha
         verify=script.verify.text if script.verify else None,
         baseline=baseline,
         requires=(*script.requires, *work.request.requires.versions),
-        variables=work.request.variables,
+        variables=_variables(script, work.request.variables),
         down_transaction=script.down.transaction if script.down else TransactionMode.AUTO,
     )

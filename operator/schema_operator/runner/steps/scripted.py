@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from schema_operator.errors import Failed, Location
+from schema_operator.errors import Failed, Location, Refused
 from schema_operator.postgres.session import transaction_ended
-from schema_operator.postgres.sqlstate import ServerFailure
+from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.transaction import Watch
 from schema_operator.scripts.statements import statements_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from psycopg.pq.abc import PGresult
 
     from schema_operator.runner.report import Step
     from schema_operator.runner.workplace import Workplace
@@ -26,7 +28,7 @@ _WORDS = {"Applying": "applying", "RollingBack": "rolling back", "Installing": "
 def run_script(work: Workplace, source: Source, version: str, step: Step) -> None:
     """Run a whole script inside the open transaction; raises as `run_statements` does."""
     statements = statements_of(source)
-    run_statements(work, Part(source, version, step, len(statements)), statements)
+    run_statements(work, Part(source, version, step, len(statements), {}), statements)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Part:
     step: Step
     count: int
     """How many statements the whole script has."""
+    variables: Mapping[str, str]
+    """Filled in where the statements use them."""
 
     @property
     def place(self) -> Location:
@@ -48,7 +52,8 @@ class Part:
 def run_statements(work: Workplace, part: Part, statements: Sequence[Statement]) -> None:
     """Run statements of a script in order, in the open transaction or, where none is open, each by itself.
 
-    Raises `ServerFailure` with the place of the statement, `Failed`, `PartlyApplied` and `Stopped`.
+    Raises `ServerFailure` with the place of the statement, `Refused(PlaceholderError)`, `Failed`, `PartlyApplied` and
+    `Stopped`.
     """
     inside = work.session.in_transaction
     for one in with_limits(statements) if inside else statements:
@@ -87,14 +92,37 @@ def place_of(statement: Statement, count: int, within: Location, position: int |
     )
 
 
-def _run_statement(work: Workplace, statement: Statement, part: Part) -> None:
-    within, inside = part.place, work.session.in_transaction
+def execute(work: Workplace, statement: Statement, on_row: Callable[[PGresult], None] | None = None) -> None:
+    """Send a statement, and its rows where it is a COPY; raises as `Session.run` does."""
+    rows = None if statement.data is None else statement.data.chunks()
+    work.session.run(statement.sql, Watch(work), on_row, rows)
+
+
+def filled_in(statement: Statement, part: Part) -> Statement:
+    """Fill in the variables of a statement; raises `Refused(PlaceholderError)` with its place."""
     try:
-        work.session.run(statement.sql, Watch(work))
+        return statement.filled_in(part.variables)
+    except Refused as refused:
+        line, column = refused.location.line, refused.location.column
+        place = replace(place_of(statement, part.count, part.place), line=line, column=column)
+        raise Refused(refused.reason, refused.sentence, place) from None
+
+
+def _run_statement(work: Workplace, written: Statement, part: Part) -> None:
+    statement, inside = filled_in(written, part), work.session.in_transaction
+    try:
+        execute(work, statement)
     except ServerFailure as failure:
-        place = place_of(statement, part.count, within, failure.error.position)
-        raise ServerFailure(failure.error, place) from None
+        raise ServerFailure(failure.error, place_of_error(statement, part, failure.error)) from None
     except Failed as failed:
-        raise Failed(failed.reason, failed.sentence, place_of(statement, part.count, within)) from None
+        raise Failed(failed.reason, failed.sentence, place_of(statement, part.count, part.place)) from None
     if inside and not work.session.in_transaction:
-        raise transaction_ended(place_of(statement, part.count, within))
+        raise transaction_ended(place_of(statement, part.count, part.place))
+
+
+def place_of_error(statement: Statement, part: Part, error: ServerError) -> Location:
+    """Give the place of an error: the row of a COPY, the character, or else the statement."""
+    if statement.data is None or error.data_line is None:
+        return place_of(statement, part.count, part.place, error.position)
+    line = statement.line + statement.data.lines_below + error.data_line - 1
+    return replace(place_of(statement, part.count, part.place), line=line, column=None)
