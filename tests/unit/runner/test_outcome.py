@@ -151,8 +151,10 @@ PLANS = {
     ),
     "a baseline": (
         (("2", Action.NONE), ("3", Action.APPLY)),
-        "A run would record 2 as applied without running (baseline), then apply 3. The schema is at version 1; nothing "
-        "was changed.",
+        (
+            "A run would record 2 as applied without running (baseline), then apply 3. "
+            "The schema is at version 1; nothing was changed."
+        ),
     ),
 }
 
