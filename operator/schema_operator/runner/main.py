@@ -29,6 +29,7 @@ from schema_operator.runner.steps.verify import after_commit, require_single_sta
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
+from schema_operator.scripts.units import transactions_of
 from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from schema_operator.scripts.script import Script, ScriptSet
 
 _MOST_IGNORED_NAMED: Final = 10
+_MOST_WARNINGS: Final = 10
+_PER_MAJOR: Final = 10_000
+"""180004 is PostgreSQL 18.4."""
 
 
 def run(
@@ -89,6 +93,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     work.findings = work.findings.with_plan(decided, scripts)
     if decided.changes and not reading.recordable:
         require_recordable(work)
+    _check_pending(work, decided)
     _carry_out(work, decided)
 
 
@@ -180,6 +185,21 @@ def _apply_together(work: Workplace, batch: Sequence[Simple]) -> None:
         batch = batch[done + 1 :]
     for one in batch:
         apply(work, one.script, [])
+
+
+def _check_pending(work: Workplace, decided: Plan) -> None:
+    """Refuse scripts that cannot run, before the first of them does; say what else there is to say against them."""
+    if not decided.applies:
+        return
+    from schema_operator.scripts.pending import check_pending  # noqa: PLC0415 (8 ms, which only such a run pays)
+
+    warnings = check_pending(
+        decided.applies, work.facts.version_number // _PER_MAJOR, work.request.variables, transactions_of
+    )
+    for warning in warnings[:_MOST_WARNINGS]:
+        work.reporter.progress(Step.PLANNING, f"warning: {warning}")
+    if len(warnings) > _MOST_WARNINGS:
+        work.reporter.progress(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
 
 
 def _carry_out(work: Workplace, decided: Plan) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "Statement",
     "copy_of",
     "is_about_rows",
+    "is_plain",
     "is_setting",
     "may_change_settings",
     "needs_no_transaction",
@@ -193,6 +194,20 @@ _KEEP_SETTINGS: Final = frozenset(
 )
 """First words of statements that do not change the settings of their session. Data is another matter: a trigger or a
 function in an INSERT may call set_config."""
+
+
+def is_plain(statement: Statement) -> bool:
+    """Whether a statement is one of those that answer with no rows to speak of and change nothing about the session.
+
+    Such statements can follow each other without an answer being waited for, and their answers be read whole.
+    """
+    return statement.words[:1] in _PLAIN and statement.data is None
+
+
+_PLAIN: Final = {
+    (word,)
+    for word in ("CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+}
 
 
 def is_about_rows(statement: Statement) -> bool:

@@ -53,6 +53,7 @@ def apply_batch(work: Workplace, batch: Sequence[Simple]) -> int:
         _resolve(work, batch, progress)
         return len(batch)
     if found is not None:
+        work.session.rollback()
         _outlast(work, progress.done)
         work.stop.check()
         _raise_unless_patience_helps(work, batch, sent[found.number], found.failure)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Failed, Location, Refused
+from schema_operator.postgres.queries import Message
 from schema_operator.postgres.session import transaction_ended
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.transaction import Watch
-from schema_operator.scripts.statements import statements_of
+from schema_operator.scripts.statements import is_plain, statements_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from schema_operator.scripts.script import Source
     from schema_operator.scripts.statements import Statement
 
+_CHUNK_SECONDS: Final = 0.1
+_FEWEST: Final = 3
+_FIRST_CHUNK: Final = 16
+_LAST_CHUNK: Final = 2000
+_MOST_CHARACTERS: Final = 1_000_000
 _WORDS = {"Applying": "applying", "RollingBack": "rolling back", "Installing": "installing the control schema"}
 
 
@@ -55,17 +62,82 @@ def run_statements(work: Workplace, part: Part, statements: Sequence[Statement])
     Raises `ServerFailure` with the place of the statement, `Refused(PlaceholderError)`, `Failed`, `PartlyApplied` and
     `Stopped`.
     """
-    inside = work.session.in_transaction
-    for one in with_limits(statements) if inside else statements:
-        match one:
-            case Limit.PATIENT:
-                work.session.be_patient(work.request.locks.give_up_seconds)
-            case Limit.IMPOSED:
-                work.session.impose()
-            case _:
-                work.stop.check()
-                _say(work, part, one)
-                _run_statement(work, one, part)
+    if not work.session.in_transaction:
+        for statement in statements:
+            _run_one(work, part, statement)
+        return
+    chunk = _Chunk(work, part)
+    for one in with_limits(statements):
+        if isinstance(one, Limit):
+            chunk.flush()
+            _limit(work, one)
+        elif is_plain(one):
+            chunk.take(one)
+        else:
+            chunk.flush()
+            _run_one(work, part, one)
+    chunk.flush()
+
+
+def _limit(work: Workplace, limit: Limit) -> None:
+    match limit:
+        case Limit.PATIENT:
+            work.session.be_patient(work.request.locks.give_up_seconds)
+        case Limit.IMPOSED:
+            work.session.impose()
+
+
+def _run_one(work: Workplace, part: Part, statement: Statement) -> None:
+    work.stop.check()
+    _say(work, part, statement)
+    _run_statement(work, statement, part)
+
+
+class _Chunk:
+    """Plain statements that are sent together, as many as take about a tenth of a second.
+
+    So the way to the server and back is paid once for many, and progress and a wish to stop still get through.
+    """
+
+    def __init__(self, work: Workplace, part: Part) -> None:
+        self._work = work
+        self._part = part
+        self._statements: list[Statement] = []
+        self._characters = 0
+        self._most = _FIRST_CHUNK
+
+    def take(self, statement: Statement) -> None:
+        """Take a statement, and send those that are waiting where they are enough."""
+        self._statements.append(statement)
+        self._characters += len(statement.sql)
+        if len(self._statements) >= self._most or self._characters >= _MOST_CHARACTERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is waiting; raises as `run_statements` does."""
+        statements, self._statements, self._characters = self._statements, [], 0
+        if len(statements) < _FEWEST:
+            for one in statements:
+                _run_one(self._work, self._part, one)
+            return
+        began = time.monotonic()
+        _run_together(self._work, self._part, statements)
+        seconds = time.monotonic() - began
+        wanted = int(len(statements) * _CHUNK_SECONDS / max(seconds, 0.001))
+        self._most = max(_FIRST_CHUNK, min(wanted, self._most * 4, _LAST_CHUNK))
+
+
+def _run_together(work: Workplace, part: Part, written: Sequence[Statement]) -> None:
+    work.stop.check()
+    _say(work, part, written[0])
+    statements = [filled_in(one, part) for one in written]
+    messages = [Message(one.sql.encode()) for one in statements]
+    found = work.session.pipeline(messages, lambda _number, _result: None, Watch(work))
+    if found is not None:
+        error = found.failure.error
+        raise ServerFailure(error, place_of_error(statements[found.number], part, error))
+    if not work.session.in_transaction:
+        raise transaction_ended(place_of(written[0], part.count, part.place))
 
 
 def _say(work: Workplace, part: Part, statement: Statement) -> None:
