@@ -78,6 +78,8 @@ def _run(work: Workplace, address: Address | None) -> None:
     scripts = scripts_of(work.request)
     if scripts.ignored:
         work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
+    if one_way := _one_way(scripts):
+        work.reporter.progress(Step.PLANNING, one_way)
     if unused := _unused(scripts, work.request.variables):
         work.reporter.progress(Step.PLANNING, unused)
     require_single_statements(work.request.verify)
@@ -117,6 +119,15 @@ def _require_versions(request: RunRequest) -> None:
 def _ignored(files: tuple[str, ...]) -> str:
     more = f" and {len(files) - _MOST_IGNORED_NAMED} more" if len(files) > _MOST_IGNORED_NAMED else ""
     return f"ignored, because they are no scripts: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
+
+
+def _one_way(scripts: ScriptSet) -> str | None:
+    """Name the versions without a way back, where others have one; where none has, that is how the project works."""
+    files = scripts.without_down
+    if not files or len(files) == len(scripts.scripts):
+        return None
+    more = f" and {len(files) - _MOST_IGNORED_NAMED} more" if len(files) > _MOST_IGNORED_NAMED else ""
+    return f"without a down script, so without a way back: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
 
 
 def _unused(scripts: ScriptSet, variables: Mapping[str, str]) -> str | None:

@@ -73,10 +73,20 @@ def carry_out(work: Workplace, task: Undertaking, begun_before: tuple[OpenUnit, 
     `PartlyApplied` where earlier units stay, and as `transaction.commit` does.
     """
     units = units_of(task.source)
+    if not units:
+        _say_that_nothing_is_run(work, task)
     if not begun_before and all(unit.kind is UnitKind.TRANSACTION for unit in units) and len(units) <= 1:
         _whole(work, task, units)
     else:
         _Series(work, task, units, begun_before).run()
+
+
+def _say_that_nothing_is_run(work: Workplace, task: Undertaking) -> None:
+    work.reporter.progress(
+        task.step,
+        f"{task.source.file} holds no statement, so {task.what} does nothing but is written down",
+        version=task.version,
+    )
 
 
 def abandon(work: Workplace, begun: OpenUnit) -> None:
