@@ -77,6 +77,29 @@ CASES = {
         "TransactionControl", ("2_commit.up.sql", "statement 2"), {**APPLIED, "2_commit.up.sql": "SELECT 1; COMMIT;"}
     ),
     "a down script alone": Case("MissingUpScript", ("2_x.down.sql",), {**APPLIED, "2_x.down.sql": "SELECT 1;"}),
+    "a statement that is none": Case(
+        "SyntaxError",
+        ("2_x.up.sql", "line 2, column 8", "TABEL"),
+        {**APPLIED, "2_x.up.sql": "SELECT 1;\nCREATE TABEL t ()"},
+    ),
+    "a name that would be cut off": Case(
+        "IdentifierTruncated", ("2_x.up.sql", "63"), {**APPLIED, "2_x.up.sql": f"CREATE TABLE {'x' * 64} ()"}
+    ),
+    "an isolation level": Case(
+        "SessionStateChange",
+        ("2_x.up.sql", "isolation level"),
+        {**APPLIED, "2_x.up.sql": "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
+    ),
+    "a change of the history": Case(
+        "ForbiddenStatement",
+        ("2_x.down.sql", "history"),
+        {**APPLIED, "2_x.up.sql": "SELECT 1", "2_x.down.sql": "DELETE FROM schema_operator.schema_versions"},
+    ),
+    "a new enum value used at once": Case(
+        "EnumValueNotUsable",
+        ("2_x.up.sql", "statement 2 of 2", "next version"),
+        {**APPLIED, "2_x.up.sql": "ALTER TYPE mood ADD VALUE 'new'; SELECT 'new'::mood"},
+    ),
     "a file that opens a quote": Case("SyntaxError", ("2_q.up.sql",), {**APPLIED, "2_q.up.sql": "SELECT 'a;"}),
 }
 

@@ -33,6 +33,12 @@ def add(folder: Path, **scripts: str) -> None:
         (folder / f"{version.removeprefix('v')}_x.up.sql").write_text(text)
 
 
+def end_orphans(database: Database) -> None:
+    """End what the server still does for a runner that is dead: before PostgreSQL 14 it does not notice by itself."""
+    database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'schema-operator'")
+    database.wait_for("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
+
+
 def test_a_block_around_everything_is_one_transaction(product: Product, database: Database, folder: Path) -> None:
     add(folder, v2="BEGIN;\nCREATE TABLE a ();\nSELECT 1 / 0;\nCOMMIT;\n")
     ended = product.run("--scripts", folder)
@@ -151,7 +157,7 @@ def test_an_index_whose_runner_was_killed_is_dropped_and_built_again(
         database.wait_for(f"SELECT ({INVALID}) = 1")
         process.send_signal(signal.SIGKILL)
         finish(process)
-        database.wait_for("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
+        end_orphans(database)
     assert database.value(INVALID) == 1
     assert database.rows(OPEN) == [("Started", 1)]
     ended = product.run("--scripts", folder)
@@ -171,7 +177,7 @@ def test_what_a_killed_runner_left_is_removed_when_it_is_not_wanted_any_more(
         database.wait_for(f"SELECT ({INVALID}) = 1")
         process.send_signal(signal.SIGKILL)
         finish(process)
-        database.wait_for("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
+        end_orphans(database)
     assert product.run("--scripts", folder, "--version", "1").code == 0
     assert (database.value("SELECT to_regclass('slow')"), database.rows(OPEN)) == (None, [])
 
@@ -262,3 +268,32 @@ def test_a_check_that_fails_after_a_last_part_is_run_again_by_the_next_run(
     assert product.run("--scripts", folder).code == 0
     assert database.applied() == ["1", "2"]
     assert database.value("SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass") == 1
+
+
+def test_a_script_that_does_nothing_is_said_to(product: Product, database: Database, folder: Path) -> None:
+    add(folder, v2="CREATE TABLE a ();", v3="-- schema-operator: allow=EmptyScript\n-- for the number's sake")
+    (folder / "2_x.down.sql").write_text("-- there is no way back")
+    ended = product.run("--scripts", folder)
+    assert ended.code == 0, ended
+    said = [line.message for line in ended.progress]
+    assert "3_x.up.sql holds no statement, so version 3 does nothing but is written down" in said
+    assert "without a down script, so without a way back: 1_rows.up.sql, 3_x.up.sql" in said
+    plan = product.run("--scripts", folder, "--version", "1", "--plan")
+    assert [(one.version, one.statements) for one in plan.report.plan or ()] == []
+    assert plan.report.reason == "NotReversible"
+
+
+def test_an_empty_down_script_takes_its_version_out_of_the_history_and_says_so(
+    product: Product, database: Database, folder: Path
+) -> None:
+    add(folder, v2="CREATE TABLE a ();")
+    (folder / "2_x.down.sql").write_text("-- there is no way back\n")
+    assert product.run("--scripts", folder).code == 0
+    plan = product.run("--scripts", folder, "--version", "1", "--plan")
+    assert [(one.version, one.statements) for one in plan.report.plan or ()] == [("2", 0)]
+    ended = product.run("--scripts", folder, "--version", "1")
+    assert ended.code == 0, ended
+    assert any(
+        "2_x.down.sql holds no statement, so the rollback of 2 does nothing" in one.message for one in ended.progress
+    )
+    assert (database.applied(), database.relations()) == (["1"], ["a", "item"])
