@@ -7,11 +7,12 @@ history row. So what the history says can be compared with what is there, and "e
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,9 @@ class Watched:
     def wait_for(self, text: str) -> None:
         """Read until a text was written."""
         assert self.process.stdout is not None
+        end = time.monotonic() + WAIT_SECONDS
         while text.encode() not in self._read:
+            assert select.select([self.process.stdout], [], [], end - time.monotonic())[0], f"no {text}: {self._read!r}"
             # Not through the file object: what it keeps for later, `communicate` would not see.
             data = os.read(self.process.stdout.fileno(), 65536)
             assert data, f"the run ended and did not write {text}: {self._read!r}"
@@ -136,6 +139,7 @@ class Scene:
     database: Database
     product: Product
     folder: Path
+    started: list[Watched] = field(default_factory=list)
 
     def write(self, count: int, up: Mapping[int, str] | None = None, down: Mapping[int, str] | None = None) -> Path:
         """Make the folder hold the versions 1 to `count`."""
@@ -151,14 +155,24 @@ class Scene:
         self.database.execute(f"UPDATE public.patience SET seconds = {seconds}")
 
     def start(self, *arguments: str | Path, uri: str | None = None) -> Watched:
-        return Watched(self.product.start("--scripts", self.folder, *arguments, uri=uri))
+        return self._watched("--scripts", self.folder, *arguments, uri=uri)
 
     def start_limited(self, *, uri: str | None = None, **limits: Any) -> Watched:
         """Start a run with limits; see `request`."""
-        return Watched(self.product.start("--request", self.request(**limits), uri=uri))
+        return self._watched("--request", self.request(**limits), uri=uri)
+
+    def _watched(self, *arguments: str | Path, uri: str | None) -> Watched:
+        self.started.append(Watched(self.product.start(*arguments, uri=uri)))
+        return self.started[-1]
+
+    def kill_what_was_started(self) -> None:
+        """Leave no run behind, whatever became of a test."""
+        for run in self.started:
+            run.process.kill()
+            run.process.wait()
 
     def run(self, *arguments: str | Path, uri: str | None = None) -> Ended:
-        return self.product.run("--scripts", self.folder, *arguments, uri=uri)
+        return self.start(*arguments, uri=uri).finish()
 
     def request(self, *, give_up: float = 30.0, lock_wait: float = 30.0, version: str | None = None) -> Path:
         """Write a request for the folder, with its limits in seconds, and give its file."""
@@ -211,5 +225,7 @@ def prepare(database: Database, folder: Path) -> Scene:
 
 
 @pytest.fixture
-def scene(database: Database, tmp_path: Path) -> Scene:
-    return prepare(database, tmp_path / "scripts")
+def scene(database: Database, tmp_path: Path) -> Iterator[Scene]:
+    prepared = prepare(database, tmp_path / "scripts")
+    yield prepared
+    prepared.kill_what_was_started()

@@ -125,6 +125,11 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('schema_o
 -- Become ourselves again in the middle of a transaction, whatever a script has set.
 SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 
+-- renew --
+-- What `begin` does with a session for a script that does not begin with a transaction; our locks stay.
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
+CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
+
 -- step_aside --
 -- Become ourselves for the rest of this transaction; what the script has set is there again in the next one.
 SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE {role}; SET LOCAL search_path = pg_catalog, pg_temp;

@@ -224,6 +224,11 @@ class Session:
         parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
         return _begun(self._exchange(_message(parts)))
 
+    def renew(self) -> None:
+        """Make everything but locks as in a new session, outside of any transaction."""
+        become = [] if self._become is None else [self._become]
+        self._exchange(_message((QUERIES["renew"], *become)))
+
     def limit_alone(self, lock_timeout: float) -> None:
         """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
         self._lock_timeout = _milliseconds(lock_timeout)

@@ -237,7 +237,10 @@ class _Series:
 
     def prepare(self, unit: Unit) -> None:
         """Set the session up as the script has it at a statement outside of transactions."""
-        replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+        replayed: tuple[Statement, ...] = ()
+        if self.prepared is not self.work.session:
+            self.work.session.renew()
+            replayed = self.settings_before(unit)
         self.run_statements((*replayed, *unit.settings))
         self.prepared = self.work.session
 
