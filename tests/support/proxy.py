@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,6 +13,7 @@ from typing import Self
 from support.wire import FLUSH, Commits, Message, Stream
 
 _CHUNK = 65536
+_PATIENCE_SECONDS = 5.0
 _NO_ENCRYPTION = b"N"
 _POOLED_PID = b"\x00\x00\x00\x07"
 
@@ -190,11 +192,20 @@ class Proxy:
             self._commits += 1
             breaks = self._commits == self._commit and self._fault in _AT_COMMIT
         if breaks:
+            if self._fault is Break.BEFORE_COMMIT:
+                self._let_earlier_ones_pass(link)
             self.broken.set()
             if self._fault is Break.BEFORE_COMMIT:
                 raise _Cut
             link.stage = _Stage.SENDING
         link.awaited += 1
+
+    @staticmethod
+    def _let_earlier_ones_pass(link: _Link) -> None:
+        """Wait until the server has done the COMMITs before this one: it drops what is left when its client goes."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while link.awaited and time.monotonic() < end:
+            time.sleep(0.001)
 
     def _answers(self, link: _Link) -> None:
         stream = Stream(typed=True)
@@ -210,6 +221,8 @@ class Proxy:
             return message.raw[:5] + _POOLED_PID + message.raw[9:]
         if message.committed:
             link.awaited -= 1
+        elif message.kind == b"Z" and link.stage is _Stage.OPEN:
+            link.awaited = 0  # those that were skipped behind an error
         if link.stage is _Stage.SENT and not link.awaited:
             self.answered.set()
             if self._fault is Break.FOR_GOOD:
