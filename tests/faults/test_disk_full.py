@@ -61,7 +61,8 @@ def _server_with_a_small_disk_for_its_log(major: int) -> Iterator[tuple[Postgres
 def test_the_disk_of_the_log_is_full_and_the_server_goes_down(major: int, tmp_path: Path) -> None:
     with _server_with_a_small_disk_for_its_log(major) as (server, disk):
         scene = prepare(Database(server, "postgres"), tmp_path / "scripts")
-        scene.write(3, up={2: ROWS_OF_A_KILOBYTE.format(place="", rows=LOG_MEBIBYTES * 1024)})
+        # A version that is sent by itself, so that it is known what became of the one before.
+        scene.write(3, up={2: f"SELECT 2; {ROWS_OF_A_KILOBYTE.format(place='', rows=LOG_MEBIBYTES * 1024)}"})
         ended = scene.run()
         assert (ended.code, ended.report.versions) == (10, ("1",)), ended
         assert ended.report.reason == "DiskFull", ended

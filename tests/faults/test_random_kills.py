@@ -25,6 +25,8 @@ pytestmark = [
 ]
 
 VERSIONS = 6
+BY_THEMSELVES = {3: "SELECT 3;", 4: "SELECT 4;"}
+"""Versions with a statement that is not sent together with others, so there are some of each kind."""
 COMMITS = VERSIONS + 1
 """That of the control schema comes first."""
 
@@ -90,7 +92,7 @@ KINDS = {
     "killed": (_killed, {-9, 0}, 0.3),
     "killed beside another": (_killed_beside_another, {0, 10}, 0.1),
     "cut before COMMIT": (_cut_at_commit(Break.BEFORE_COMMIT), {0, 10}, 0.2),
-    "cut after COMMIT": (_cut_at_commit(Break.AFTER_COMMIT), {0}, 0.2),
+    "cut after COMMIT": (_cut_at_commit(Break.AFTER_COMMIT), {0, 10}, 0.2),
     "cut at a byte": (_cut_at_a_byte, {0, 10}, 0.2),
 }
 """How a run is broken, the exit codes it may end with, and the share of all breaks."""
@@ -100,7 +102,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_random_kills(loop: Loop, kind: str) -> None:
     breaks, allowed, share = KINDS[kind]
-    write(loop.folder, scripts(VERSIONS))
+    write(loop.folder, scripts(VERSIONS, up=BY_THEMSELVES))
     loop.measure()
     began = time.monotonic()
     while loop.kills < KILLS * share:

@@ -67,7 +67,7 @@ def test_the_database_cannot_be_reached_after_the_commit_of_a_rollback(scene: Sc
     with Proxy(scene.database.server.port, Break.FOR_GOOD) as proxy:
         ended = scene.limited(give_up=1.0, version="1", uri=proxy.through(scene.database.uri))
     assert (ended.code, ended.report.reason) == (31, "OutcomeUnknown"), ended
-    assert "rollback of version 3" in ended.report.message
+    assert "rollback of " in ended.report.message
     assert_nothing_lost(scene, numbers(1), *TO_FIRST, ended=ended)
 
 
