@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.faults import SLEEPING, SLOW, Scene, Watched, assert_nothing_lost, numbers, quiet
+from support.faults import LOOKS_FOR_ITS_CLIENT, SLEEPING, SLOW, Scene, Watched, assert_nothing_lost, numbers, quiet
 from support.proxy import Break, Proxy
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ pytestmark = pytest.mark.postgres
 
 STOPPED_IN_SECONDS = 2.0
 FREED_IN_SECONDS = 2.0
-LOOKS_FOR_ITS_CLIENT = 14
-"""The first major version that ends a statement whose client has gone (client_connection_check_interval)."""
 
 
 @pytest.mark.fault(1)

@@ -29,6 +29,8 @@ _PREPARED = (
 )
 SLOW = "SELECT pg_sleep(seconds) FROM public.patience;"
 """A statement for the middle of a version that sleeps for as long as `Scene.sleeps` says, by itself very long."""
+LOOKS_FOR_ITS_CLIENT = 14
+"""The first major version that ends a statement whose client has gone (client_connection_check_interval)."""
 SLEEPING = "SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
 _OURS = "application_name LIKE 'schema-operator%' AND datname = current_database()"
 END_OURS = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_OURS}"
