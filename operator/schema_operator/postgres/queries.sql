@@ -185,6 +185,11 @@ SELECT i.indrelid::pg_catalog.text, w.mode FROM wanted AS w JOIN pg_catalog.pg_i
 SELECT f.taken, CASE WHEN f.taken THEN NOT pg_catalog.pg_try_advisory_xact_lock_shared({token}::int8) END, ''
 FROM (SELECT pg_catalog.pg_try_advisory_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
 
+-- renew --
+-- Make the session like new outside of a transaction, but for its advisory locks, one of which is the fence.
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
+CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
+
 -- save_path --
 -- Keep the search_path of a script outside of a transaction, then pin ours.
 SELECT pg_catalog.set_config('schema_operator.search_path', pg_catalog.current_setting('search_path'), false);

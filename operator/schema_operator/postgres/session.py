@@ -223,6 +223,10 @@ class Session:
         parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
         return _begun(self._exchange(_message(parts)))
 
+    def renew(self) -> None:
+        """Make the session like new for a script, outside of any transaction."""
+        self._exchange(_message((QUERIES["renew"], self._own_settings())))
+
     def limit_alone(self, lock_timeout: float) -> None:
         """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
         self._lock_timeout = _milliseconds(lock_timeout)

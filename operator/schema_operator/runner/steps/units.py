@@ -97,14 +97,14 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
     version = begun.version.text
     for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
         trace = trace_of(work, unit)
-        if alone(work, partial(trace.is_done, begun.seen), lambda: None, patient=waits_harmlessly(unit)):
+        if alone(work, partial(trace.is_done, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
             raise Refused(
                 Reason.PARTLY_APPLIED,
                 f"{unit.command} of this version was done, but the run ended before it was written down; want this "
                 "version until it is finished, then go back",
                 Location(version=version),
             )
-        alone(work, partial(trace.clean, begun.seen), lambda: None, patient=waits_harmlessly(unit))
+        alone(work, partial(trace.clean, begun.seen), work.session.renew, patient=waits_harmlessly(unit))
 
     def body(_: Begun) -> None:
         store.complete_units(work.session, version, begun.direction, work.author)
@@ -237,7 +237,10 @@ class _Series:
 
     def prepare(self, unit: Unit) -> None:
         """Set the session up as the script has it at a statement outside of transactions."""
-        replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+        replayed: tuple[Statement, ...] = ()
+        if self.prepared is not self.work.session:
+            self.work.session.renew()
+            replayed = self.settings_before(unit)
         self.run_statements((*replayed, *unit.settings))
         self.prepared = self.work.session
 
