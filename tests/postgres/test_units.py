@@ -270,7 +270,7 @@ def test_a_check_that_fails_after_a_last_part_is_run_again_by_the_next_run(
     assert database.value("SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass") == 1
 
 
-def test_a_script_that_does_nothing_is_said_to(product: Product, database: Database, folder: Path) -> None:
+def test_a_script_that_does_nothing_is_said_to(product: Product, folder: Path) -> None:
     add(folder, v2="CREATE TABLE a ();", v3="-- schema-operator: allow=EmptyScript\n-- for the number's sake")
     (folder / "2_x.down.sql").write_text("-- there is no way back")
     ended = product.run("--scripts", folder)
