@@ -21,7 +21,8 @@ from psycopg.waiting import Ready, Wait
 
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
-from schema_operator.postgres.sqlstate import ServerError, ServerFailure
+from schema_operator.postgres.diagnosis import server_error
+from schema_operator.postgres.server_error import ServerError, ServerFailure
 
 if TYPE_CHECKING:
     from psycopg.abc import PQGen
@@ -320,16 +321,4 @@ def _message(parts: tuple[sql.Composable, ...]) -> bytes:
 
 
 def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
-    diagnosis = error.diag
-    position = diagnosis.statement_position
-    return ServerError(
-        sqlstate=diagnosis.sqlstate,
-        message=diagnosis.message_primary or "",
-        hint=diagnosis.message_hint,
-        position=int(position) if position else None,
-        schema=diagnosis.schema_name,
-        table=diagnosis.table_name,
-        column=diagnosis.column_name,
-        constraint=diagnosis.constraint_name,
-        lost=lost or diagnosis.sqlstate in _SHUTDOWN_STATES,
-    )
+    return server_error(error.diag, lost=lost or error.diag.sqlstate in _SHUTDOWN_STATES)

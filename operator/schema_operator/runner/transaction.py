@@ -138,8 +138,11 @@ def _again(work: Workplace, attempt: Callable[[], T]) -> T:
 
 
 def _error(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
+    from schema_operator.runner.enquiry import circumstances  # noqa: PLC0415 (most runs need none)
+
     located = replace(failure.location, sqlstate=failure.error.sqlstate)
-    error = to_error(ServerFailure(failure.error, located), work.findings.blocker)
+    known = circumstances(work, failure)
+    error = to_error(ServerFailure(failure.error, located, failure.script), work.findings.blocker, known)
     if error.reason is not Reason.LOCK_TIMEOUT:
         work.findings = replace(work.findings, blocker=None)
     return error

@@ -36,7 +36,11 @@ def run_script(work: Workplace, source: Source, version: str, step: Step) -> Non
             statements=count,
             percent=work.findings.percent(statement.number, count),
         )
-        _run_statement(work, statement, count, Location(version=version, file=source.file))
+        try:
+            _run_statement(work, statement, count, Location(version=version, file=source.file))
+        except ServerFailure as failure:
+            script = tuple(one.sql for one in statements[: statement.number])
+            raise ServerFailure(failure.error, failure.location, script) from None
 
 
 def place_of(statement: Statement, count: int, within: Location, position: int | None = None) -> Location:
