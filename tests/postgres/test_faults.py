@@ -164,7 +164,9 @@ def test_a_lock_held_by_another_session_is_given_up_with_its_holder(
 ) -> None:
     database.execute("CREATE TABLE item (id int)")
     folder = write(tmp_path / "a", {"1_x.up.sql": "CREATE TABLE a (); ALTER TABLE item ADD COLUMN name text;"})
-    request = RunRequest(run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), locks=LockLimits(give_up_seconds=1.5))
+    request = RunRequest(
+        run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), locks=LockLimits(give_up_seconds=1.5)
+    )
     with database.connect("nightly backup") as other, other.transaction():
         other.execute("LOCK TABLE item IN ACCESS SHARE MODE")
         ended = product.request(tmp_path, request)
@@ -210,7 +212,9 @@ def test_the_connection_is_lost_at_commit(  # noqa: PLR0917 (a row of the table 
     folder = write(tmp_path / "a", {"1_x.up.sql": "CREATE TABLE a ();"})
     assert product.run("--scripts", folder).code == 0
     write(folder, {"2_y.up.sql": "CREATE TABLE b ();", "3_z.up.sql": "CREATE TABLE c ();"})
-    request = RunRequest(run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), locks=LockLimits(give_up_seconds=5.0))
+    request = RunRequest(
+        run="r", actor="a", folders=(ScriptFolder(path=str(folder), label=""),), locks=LockLimits(give_up_seconds=5.0)
+    )
     with Proxy(database.server.port, when) as proxy:
         uri = database.uri.replace(f":{database.server.port}/", f":{proxy.port}/")
         ended = product.request(tmp_path, request, uri=uri)

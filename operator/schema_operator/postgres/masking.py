@@ -128,8 +128,9 @@ def _syntax_error(error: ServerError, statement: str) -> str:
     found = _TOKEN_QUOTED.fullmatch(error.message)
     if found is None:
         text = _AFTER_COLON.sub(f": {MASK}", error.message)
-        return text if _speaks_of_names(text) else condition_name("42601")
-    plain = _TOKEN.fullmatch(found["token"]) and not _touches_a_quote(statement, error.position, len(found["token"]))
+        plain = _speaks_of_names(text) and not _touches_a_quote(statement, error.position)
+        return text if plain else condition_name("42601")
+    plain = bool(_TOKEN.fullmatch(found["token"])) and not _touches_a_quote(statement, error.position)
     return f'{found["before"]}"{found["token"] if plain else MASK}"'
 
 
@@ -140,9 +141,12 @@ def _speaks_of_names(text: str) -> bool:
     )
 
 
-def _touches_a_quote(statement: str, position: int | None, length: int) -> bool:
-    """Whether a token stands directly beside a quote: then it may be a part of a string that ended too early."""
+def _touches_a_quote(statement: str, position: int | None) -> bool:
+    """Whether a word stands directly beside a quote: then it may be a part of a string that ended too early."""
     if position is None or not statement:
         return False
-    before, after = statement[position - 2 : position - 1], statement[position - 1 + length : position + length]
-    return "'" in (before, after)
+    word = re.compile(r"\w+", re.ASCII).match(statement, position - 1)
+    return word is not None and "'" in {
+        statement[word.start() - 1 : word.start()],
+        statement[word.end() : word.end() + 1],
+    }
