@@ -195,7 +195,10 @@ _DENIED: Final = re.compile(
     r"permission denied for (?P<kind>table|view|materialized view|foreign table|sequence|schema|database|function|"
     r"procedure|routine|aggregate|language|tablespace|type|domain|foreign-data wrapper|foreign server) (?P<name>.+)"
 )
-_OWNED: Final = re.compile(r"must be owner of (?P<kind>[a-z -]+?) (?P<name>\S.*)")
+_OWNED: Final = re.compile(
+    r"must be owner of (?P<kind>(?:materialized |foreign |foreign-data |event |text search |operator |large )?[a-z]+) "
+    r"(?P<name>.+)"
+)
 _MEMBER: Final = re.compile(
     r'(?:must be member of role|must be able to SET ROLE|permission denied to set role) "(?P<name>.+)"'
 )
