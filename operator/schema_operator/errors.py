@@ -69,6 +69,7 @@ class Reason(StrEnum):
     UNSUPPORTED_SERVER = "UnsupportedServer"
     UNSUPPORTED_ENCODING = "UnsupportedEncoding"
     CONTROL_SCHEMA_NEWER = "ControlSchemaNewer"
+    CONTROL_SCHEMA_OLDER = "ControlSchemaOlder"
     CONTROL_SCHEMA_DAMAGED = "ControlSchemaDamaged"
     SYNTAX_ERROR = "SyntaxError"
     OBJECT_NOT_FOUND = "ObjectNotFound"

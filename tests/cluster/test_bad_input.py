@@ -170,6 +170,7 @@ def test_a_runner_image_that_does_not_exist_is_named_and_can_be_corrected(shop: 
 
 
 INLINE = {"inline": [GOOD]}
+VARIABLE = {"name": "a", "value": "1"}
 
 # What the API server refuses at once: the spec, and what it says.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -183,6 +184,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("version that looks like a rollback", {"scripts": INLINE, "version": "1-rollback"}, "may not end in -rollback"),
     ("one version twice", {"scripts": {"inline": [GOOD, GOOD]}}, "Duplicate value"),
     ("empty up", {"scripts": {"inline": [{"version": "1", "up": ""}]}}, "should be at least 1 chars long"),
+    ("unknown transaction", {"scripts": {"inline": [GOOD | {"transaction": "never"}]}}, "supported values"),
+    ("one variable twice", {"scripts": INLINE, "variables": [VARIABLE, VARIABLE]}, "Duplicate value"),
+    ("no name of a variable", {"scripts": INLINE, "variables": [VARIABLE | {"name": "1a"}]}, "should match"),
+    ("variable without a value", {"scripts": INLINE, "variables": [{"name": "a"}]}, "value: Required value"),
+    ("nothing required", {"scripts": INLINE, "requires": {}}, "at least one of versions and extensions"),
+    ("one required version twice", {"scripts": INLINE, "requires": {"versions": ["1", "1"]}}, "Duplicate value"),
+    ("required version 0", {"scripts": INLINE, "requires": {"versions": ["0"]}}, "version 0 means that nothing"),
+    ("malformed baseline", {"scripts": INLINE, "baseline": "v1"}, "should match"),
+    ("baseline 0", {"scripts": INLINE, "baseline": "0.0"}, "version 0 means that nothing is applied"),
+    ("unknown acknowledgement", {"scripts": INLINE, "allow": ["Everything"]}, "supported values"),
     ("unknown field", {"scripts": INLINE, "wersion": "1"}, 'unknown field "spec.wersion"'),
 ]
 
@@ -211,6 +222,19 @@ def test_the_api_server_refuses_a_bad_target(shop: Shop, connection: dict[str, A
     manifest = database()
     manifest["spec"]["connection"] = connection
     assert said in shop.refusal(manifest)
+
+
+POLICIES: list[tuple[str, dict[str, Any], str]] = [
+    ("no stall at all", {"locks": {"maxStall": "0s"}}, "should match"),
+    ("a stall without a unit", {"locks": {"maxStall": "1"}}, "should match"),
+    ("a day", {"locks": {"giveUpAfter": "1d"}}, "should match"),
+    ("unknown policy for checksums", {"checksums": "Ignore"}, "supported values"),
+]
+
+
+@pytest.mark.parametrize(("policy", "said"), [line[1:] for line in POLICIES], ids=[line[0] for line in POLICIES])
+def test_the_api_server_refuses_a_bad_policy(shop: Shop, policy: dict[str, Any], said: str) -> None:
+    assert said in shop.refusal(database(policy=policy))
 
 
 def test_the_database_of_a_migration_cannot_be_changed(shop: Shop) -> None:

@@ -10,7 +10,7 @@ from dev import release
 from dev.cache import CHECKOUT
 from dev.cluster.kubectl import Cluster
 
-from support.operator import SERVER, Shop, conditions, database
+from support.operator import SERVER, Shop, conditions, database, migration
 from support.procrastinate import numbered_scripts, schema_of, schema_sql
 
 ACCOUNT = "system:serviceaccount:schema-operator:schema-operator"
@@ -80,6 +80,30 @@ def test_applying_the_examples_twice_changes_nothing_the_second_time(operator: C
         again = operator.kubectl("apply", "-f", str(folder)).splitlines()
         assert [line for line in again if not line.endswith(" unchanged")] == []
     operator.kubectl("delete", "namespace", "shop", "--wait=false")
+
+
+def test_a_resource_that_says_everything_is_applied_twice_without_a_change(shop: Shop) -> None:
+    """Defaults of the API server inside a list would be a difference for ever to kubectl and Argo CD."""
+    locks = {"maxStall": "50ms", "giveUpAfter": "10s", "showQueries": True}
+    target = database(policy={"checksums": "Warn", "locks": locks})
+    full = migration(
+        scripts={"inline": [GOOD | {"transaction": "Required"}]},
+        requires={"extensions": ["plpgsql"]},
+        allow=["EmptyScript", "CopyData"],
+    )
+    shop.apply(target, full)
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+    again = shop.apply(target, full).splitlines()
+    assert [line for line in again if not line.endswith(" unchanged")] == []
+
+
+def test_a_changed_spec_is_acted_upon_where_only_an_acknowledgement_changes(shop: Shop) -> None:
+    empty = {"version": "2", "up": "-- nothing"}
+    shop.migrate(GOOD, empty)
+    assert conditions(shop.settled())["Stalled"] == "True EmptyMigration"
+    shop.migrate(GOOD, empty, allow=["EmptyScript"])
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+    assert shop.versions() == ["1", "2"]
 
 
 def test_parts_instead_of_a_uri(shop: Shop) -> None:

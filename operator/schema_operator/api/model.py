@@ -6,11 +6,12 @@ descriptions `kubectl explain` shows.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
+
+from schema_operator.api import duration
 
 GROUP = "schema-operator.dev"
 API_VERSION = "v1alpha1"
@@ -48,14 +49,21 @@ def keyed_by(key: str) -> dict[str, Any]:
     return {LIST_TYPE: "map", LIST_MAP_KEYS: [key]}
 
 
+def distinct() -> dict[str, Any]:
+    """Give the extra schema of a list of values of which none may be there twice."""
+    return {LIST_TYPE: "set"}
+
+
 ResourceName = Annotated[
     str, StringConstraints(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
 """Name of an object: a DNS subdomain (Kubernetes documentation, "Object Names and IDs")."""
 SecretKey = Annotated[str, StringConstraints(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
 """Key in a Secret or ConfigMap."""
-Duration = Annotated[str, StringConstraints(max_length=20, pattern=r"^([0-9]+(ms|s|m|h))+$")]
+Duration = Annotated[str, StringConstraints(max_length=duration.MAX_LENGTH, pattern=duration.PATTERN)]
 """Duration in Go's form: `30s`, `5m`, `1h30m`."""
+PositiveDuration = Annotated[str, StringConstraints(max_length=duration.MAX_LENGTH, pattern=duration.POSITIVE_PATTERN)]
+"""The same, and more than nothing."""
 
 
 CONDITION_MESSAGE_LIMIT = 32_768
@@ -86,13 +94,3 @@ class Condition(ApiModel):
     """The reason for machines, in CamelCase."""
     message: Annotated[str, StringConstraints(max_length=CONDITION_MESSAGE_LIMIT)]
     """The reason for people: a sentence that says what to do next."""
-
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_YEAR = 366 * 24 * 3600.0
-
-
-def seconds(duration: str) -> float:
-    """Give the seconds of a `Duration`, for example 5400.0 for `1h30m`; a year at most, which every clock can add."""
-    found = sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h)", duration))
-    return min(found, _YEAR)

@@ -73,6 +73,20 @@ class Place(Record, frozen=True, kw_only=True):
     sqlstate: str | None = None
 
 
+class PlannedVersion(Record, frozen=True, kw_only=True):
+    """What a run would do to one version."""
+
+    version: str
+    action: Action
+    """Apply or Rollback."""
+    file: str
+    """The script that would be run: for a rollback, the stored one."""
+    statements: int
+    """How many statements it has."""
+    units: int = 1
+    """In how many parts it would be committed; more than one is not atomic."""
+
+
 class Server(Record, frozen=True, kw_only=True):
     """What the runner learnt of the server it talked to."""
 
@@ -117,6 +131,8 @@ class RunReport(Record, frozen=True, kw_only=True):
     blocker: str | None = None
     """Who holds what was waited for: pid, application, state, age."""
     server: Server | None = None
+    plan: tuple[PlannedVersion, ...] | None = None
+    """What would be done, in order; only where a run was asked for its plan, and did nothing."""
     seconds: float = 0.0
 
 
@@ -133,19 +149,14 @@ def for_termination_message(report: RunReport) -> bytes:
 
     A verification that failed is kept longer than one that passed; the message is cut before the reason.
     """
+    short = msgspec.structs.replace(report, message=report.message[:MESSAGE_LIMIT], plan=None)
     candidates = (
         report,
+        msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20)),
+        msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8)),
+        msgspec.structs.replace(short, verification=(), versions=report.versions[-3:]),
         msgspec.structs.replace(
-            report, message=report.message[:MESSAGE_LIMIT], verification=_cut(report.verification, 200, 20)
-        ),
-        msgspec.structs.replace(
-            report, message=report.message[:MESSAGE_LIMIT], verification=_cut(report.verification, 80, 8)
-        ),
-        msgspec.structs.replace(
-            report, message=report.message[:MESSAGE_LIMIT], verification=(), versions=report.versions[-3:]
-        ),
-        msgspec.structs.replace(
-            report, message=report.message[:120], verification=(), versions=(), blocker=None, server=None, place=None
+            short, message=report.message[:120], verification=(), versions=(), blocker=None, server=None, place=None
         ),
     )
     for candidate in candidates:

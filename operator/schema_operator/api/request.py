@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 from enum import StrEnum, unique
+from typing import Annotated
 
 import msgspec
 
@@ -50,7 +51,25 @@ class ChecksumPolicy(StrEnum):
     """What to do where an applied script was changed since."""
 
     STRICT = "Strict"
+    """Refuse the run."""
     WARN = "Warn"
+    """Say so and go on; what is applied stays as it is."""
+
+
+@unique
+class Acknowledgement(StrEnum):
+    """What is only done where somebody has said by name that it is meant."""
+
+    EMPTY_SCRIPT = "EmptyScript"
+    """An up script without any statement is accepted."""
+    COPY_DATA = "CopyData"
+    """`COPY … FROM STDIN` with its rows in the script is accepted."""
+
+
+VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
+"""RE2 as well as Python: the CRDs use the same pattern."""
+VARIABLE_NAME_LIMIT = 63
+VARIABLE_VALUE_LIMIT = 1024
 
 
 class SecretFile(Record, frozen=True, kw_only=True):
@@ -122,9 +141,10 @@ class InlineScript(Record, frozen=True, kw_only=True):
 class LockLimits(Record, frozen=True, kw_only=True):
     """How far a run may go to get the locks it needs."""
 
-    max_stall_seconds: float = 0.1
-    """The longest that waiting in the server's queue for a lock may keep others waiting."""
-    give_up_seconds: float = 30.0
+    max_stall_seconds: Annotated[float, msgspec.Meta(ge=0.001)] = 0.1
+    """The longest that waiting in the server's queue for a lock may keep others waiting. Never 0: the
+    server counts in milliseconds, and takes 0 for no limit."""
+    give_up_seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     """How long a version is tried again while others hold locks it needs, and how long the outcome of a COMMIT that was
     not answered is asked for."""
     show_queries: bool = False
@@ -184,8 +204,8 @@ class RunRequest(Record, frozen=True, kw_only=True):
     baseline: str | None = None
     """The version an existing schema has already: scripts up to it are recorded as applied and not run, where nothing
     is recorded yet."""
-    allow: tuple[str, ...] = ()
-    """Named acknowledgements, values of `Acknowledgement`."""
+    allow: tuple[Acknowledgement, ...] = ()
+    """What somebody has said is meant."""
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
 

@@ -8,26 +8,33 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from schema_operator.api import version
-from schema_operator.api.model import ApiModel, Condition, ResourceName, keyed_by, rule, rules
+from schema_operator.api.model import ApiModel, Condition, ResourceName, distinct, keyed_by, rule, rules
 from schema_operator.api.report import Action, VerificationResult
-from schema_operator.api.request import VerifyWhen
+from schema_operator.api.request import (
+    VARIABLE_NAME,
+    VARIABLE_NAME_LIMIT,
+    VARIABLE_VALUE_LIMIT,
+    Acknowledgement,
+    TransactionMode,
+    VerifyWhen,
+)
 
 INLINE_LIMIT = 262_144
 """Characters of one inline script. The limit of all annotations together, which client-side apply needs, is the same
 (apimachinery, TotalAnnotationSizeLimitB); larger sets belong in ConfigMaps."""
 
-VersionText = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=version.MAX_LENGTH, pattern=version.PATTERN),
-    Field(
-        json_schema_extra=rules(
-            rule(
-                f"!self.endsWith('{version.ROLLBACK_SUFFIX}')",
-                f"a version may not end in {version.ROLLBACK_SUFFIX}, which marks rollbacks in schema_versions",
-            )
-        )
-    ),
-]
+_VERSION = StringConstraints(min_length=1, max_length=version.MAX_LENGTH, pattern=version.PATTERN)
+_NO_ROLLBACK = rule(
+    f"!self.endsWith('{version.ROLLBACK_SUFFIX}')",
+    f"a version may not end in {version.ROLLBACK_SUFFIX}, which marks rollbacks in schema_versions",
+)
+_SOMETHING = rule(
+    f"!self.matches('{version.NOTHING_PATTERN}')",
+    "version 0 means that nothing is applied; name the version the schema has, or leave the field out",
+)
+VersionText = Annotated[str, _VERSION, Field(json_schema_extra=rules(_NO_ROLLBACK))]
+ReachedVersion = Annotated[str, _VERSION, Field(json_schema_extra=rules(_NO_ROLLBACK, _SOMETHING))]
+"""A version that something must have been applied for."""
 ScriptText = Annotated[str, StringConstraints(max_length=INLINE_LIMIT)]
 
 
@@ -50,11 +57,17 @@ class InlineScript(ApiModel):
     name: Annotated[str, StringConstraints(max_length=200)] | None = None
     """A few words on what the script does. schema_versions has `VERSION_NAME` as the name of the script."""
     up: Annotated[str, StringConstraints(min_length=1, max_length=INLINE_LIMIT)]
-    """SQL that leads from the version before to this one. It runs in one transaction with its history row."""
+    """SQL that leads from the version before to this one. It runs in one transaction with its history row, unless a
+    statement of it refuses one; see transaction."""
     down: ScriptText | None = None
     """SQL that leads back. It is stored in the database when the version is applied and used from there."""
     verify: ScriptText | None = None
     """SQL that must run without error before the version is committed; a boolean result must be true."""
+    transaction: TransactionMode | None = None
+    """How the scripts of this version are divided into transactions. Auto (when absent): one transaction where the
+    script allows it; else a statement that refuses a transaction, such as CREATE INDEX CONCURRENTLY, is a step of its
+    own, and a journal in the database says where to go on after an interruption. Required: one transaction, or the
+    run is refused. Never: every statement is committed by itself, with the journal."""
 
 
 class ConfigMapReference(ApiModel):
@@ -104,6 +117,40 @@ class VerificationSpec(ApiModel):
     AfterCommit: when all is committed."""
 
 
+class Variable(ApiModel):
+    """One variable of the scripts."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=VARIABLE_NAME_LIMIT, pattern=VARIABLE_NAME)]
+    """Name of the variable, without the colon. Upper and lower case are two names, as in psql."""
+    value: Annotated[str, StringConstraints(max_length=VARIABLE_VALUE_LIMIT)]
+    """What is filled in; no secret, because whoever may read the resource or the history may read it."""
+
+
+class RequiresSpec(ApiModel):
+    """What must be in the database before anything is applied."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule("has(self.versions) || has(self.extensions)", "at least one of versions and extensions is needed")
+        )
+    )
+
+    versions: (
+        Annotated[list[ReachedVersion], Field(min_length=1, max_length=50, json_schema_extra=distinct())] | None
+    ) = None
+    """Versions that must be applied already, by this resource or by any other, for example the last version of a
+    schema that this one builds on. One that is missing refuses the run (MissingDependency)."""
+    extensions: (
+        Annotated[
+            list[Annotated[str, StringConstraints(min_length=1, max_length=63)]],
+            Field(min_length=1, max_length=50, json_schema_extra=distinct()),
+        ]
+        | None
+    ) = None
+    """Extensions that must be installed in the database, by the names they have in pg_extension, for example postgis.
+    One that is missing refuses the run (MissingDependency)."""
+
+
 class SchemaMigrationSpec(ApiModel):
     """The version a schema should have, and the scripts that lead there."""
 
@@ -126,6 +173,21 @@ class SchemaMigrationSpec(ApiModel):
     they were applied. Absent, the newest script. "0" means that nothing of this resource is applied."""
     verify: Annotated[list[VerificationSpec], Field(max_length=50, json_schema_extra=keyed_by("name"))] | None = None
     """Queries that must hold at the wanted version."""
+    variables: (
+        Annotated[list[Variable], Field(min_length=1, max_length=100, json_schema_extra=keyed_by("name"))] | None
+    ) = None
+    """Values for variables that scripts use as psql does: `:'name'` becomes a literal, `:"name"` an identifier, `:name`
+    an identifier or a number. Values are quoted, never pasted. Only what is named here is filled in."""
+    requires: RequiresSpec | None = None
+    """What must be in the database before anything is applied; a run without it is refused and changes nothing."""
+    baseline: ReachedVersion | None = None
+    """The version that a schema made by other means has already. In a database that has no history of the scripts yet,
+    those up to it are recorded as applied and are not run. Once that is recorded, it does nothing and may stay."""
+    allow: Annotated[list[Acknowledgement], Field(min_length=1, max_length=20, json_schema_extra=distinct())] | None = (
+        None
+    )
+    """What is refused unless it is named here, because it is more often a mistake than meant. EmptyScript: an up script
+    without any statement. CopyData: COPY … FROM STDIN with its rows in the script, as pg_dump writes it."""
 
 
 @unique

@@ -11,13 +11,14 @@ from schema_operator.api.model import (
     ApiModel,
     Condition,
     Duration,
+    PositiveDuration,
     ResourceName,
     SecretKeySelector,
     keyed_by,
     rule,
     rules,
 )
-from schema_operator.api.request import OutOfOrder
+from schema_operator.api.request import ChecksumPolicy, OutOfOrder
 
 
 @unique
@@ -96,11 +97,30 @@ class Retries(ApiModel):
     """The longest wait between attempts."""
 
 
+class Locks(ApiModel):
+    """How far a run may go to get the locks it needs."""
+
+    max_stall: PositiveDuration = "100ms"
+    """The longest that a run may wait in the server's queue for a lock, which is how long it may keep other sessions
+    waiting behind it. Behind a transaction that is older, it waits without queueing."""
+    give_up_after: Duration = "30s"
+    """How long a version is tried again while other sessions hold locks it needs. Then the run ends, names who was in
+    the way, and is tried again as policy.retries says; what was not committed is rolled back. Also how long the outcome
+    of a COMMIT that was not answered is asked for."""
+    show_queries: bool = False
+    """Whether the query of a session that is in the way may be shown in status, Events and logs. It may hold data."""
+
+
 class Policy(ApiModel):
     """The rules for changing this database."""
 
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     """What to do with a script whose version is lower than one the same SchemaMigration has already applied."""
+    checksums: ChecksumPolicy = ChecksumPolicy.STRICT
+    """What to do where the up script of an applied version was changed since. Strict: refuse the run
+    (ChecksumMismatch). Warn: say so in the run's log and go on; what is applied stays as it is."""
+    locks: Locks = Locks()
+    """How far a run may go to get the locks it needs."""
     retries: Retries = Retries()
     """How often a run is tried again."""
 

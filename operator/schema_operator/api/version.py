@@ -18,6 +18,8 @@ MAX_LENGTH = 41
 ROLLBACK_SUFFIX = "-rollback"
 NOTHING = "0"
 """The version of a schema to which nothing has been applied."""
+NOTHING_PATTERN = r"^[0.]+([-+].*)?$"
+"""Writings of versions that are not above `NOTHING`, among those that fit `PATTERN`; RE2 as well as Python."""
 PATTERN = r"^[0-9]+(\.[0-9]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
 """RE2 as well as Python: the CRDs use the same pattern. Identifiers after a dash or a plus may hold dashes anywhere
 (semver 2.0, items 9 and 10)."""

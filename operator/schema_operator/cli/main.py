@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
+import re
 import sys
 from pathlib import Path
 
 from schema_operator import __version__
+from schema_operator.api.duration import parse
 
 
 def main() -> None:
@@ -46,12 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_RUN = "Apply the scripts of a folder up to a version, or roll back to it."
+_RUN = "Apply the scripts of a folder up to a version, or roll back to it. Options win over what a request says."
 _EXIT_CODES = (
     "exit codes: 0 done or nothing to do; 10 nothing changed, may pass later; 20 refused; 21 failed and rolled back; "
     "22 applied, but a verification failed; 30 partly applied; 31 outcome unknown; 40 another run holds the lock; "
-    "143 stopped on request"
+    "143 stopped on request. A DURATION is a number of seconds, or like 500ms, 2s, 1m30s."
 )
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62})=(.*)", re.DOTALL)
+
+
+_SHORTEST = 0.001
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -66,21 +71,97 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "processes shows",
     )
     parser.add_argument("--version", help='version to reach; absent, the newest script; "0" for nothing applied')
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="show what would be rolled back and applied, take no lock and change nothing",
+    )
     parser.add_argument("--as", dest="owner", metavar="NAMESPACE/NAME", help="act for this SchemaMigration")
     parser.add_argument("--description", help="what the change is for; kept in the history")
-    parser.add_argument(
+    _add_scripts(parser.add_argument_group("what scripts may rely on"))
+    _add_limits(parser.add_argument_group("rules and limits"))
+    _add_output(parser.add_argument_group("output"))
+
+
+def _add_scripts(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--var",
+        dest="variables",
+        action="append",
+        type=_variable,
+        metavar="NAME=VALUE",
+        help="fill in :name, :'name' and :\"name\" in the scripts, quoted as psql quotes; can be repeated; only "
+        "variables that are given are filled in",
+    )
+    group.add_argument(
+        "--requires-version",
+        dest="requires_versions",
+        action="append",
+        metavar="VERSION",
+        help="refuse to begin unless this version is applied, by whomever; can be repeated",
+    )
+    group.add_argument(
+        "--requires-extension",
+        dest="requires_extensions",
+        action="append",
+        metavar="NAME",
+        help="refuse to begin unless this extension is installed in the database; can be repeated",
+    )
+    group.add_argument(
+        "--baseline",
+        metavar="VERSION",
+        help="the version a schema without a history has already: scripts up to it are recorded as applied and not run",
+    )
+    group.add_argument(
+        "--allow",
+        action="append",
+        choices=["EmptyScript", "CopyData"],
+        help="accept what is refused otherwise: EmptyScript, an up script without any statement; CopyData, "
+        "COPY … FROM STDIN with its rows in the script; can be repeated",
+    )
+
+
+def _add_limits(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--out-of-order",
         choices=["Refuse", "Allow"],
         help="what to do with a script whose version is lower than one that is applied; absent, Refuse",
     )
-    parser.add_argument(
-        "--lock-wait",
-        type=_seconds,
-        metavar="SECONDS",
-        help="how long to wait for another run on the database before giving up with exit code 40; absent, 30",
+    group.add_argument(
+        "--checksums",
+        choices=["Strict", "Warn"],
+        help="what to do where the script of an applied version was changed since: Strict refuses the run, Warn says "
+        "so and goes on; absent, Strict",
     )
-    parser.add_argument("--log-format", choices=["json", "text"], help="json for a request, else text, unless given")
-    parser.add_argument(
+    group.add_argument(
+        "--max-stall",
+        type=_positive_duration,
+        metavar="DURATION",
+        help="the longest to wait in the server's queue for a lock, where others wait behind; absent, 100ms",
+    )
+    group.add_argument(
+        "--give-up-after",
+        type=_duration,
+        metavar="DURATION",
+        help="how long to try a version again while others hold locks it needs, before exit code 10; absent, 30s",
+    )
+    group.add_argument(
+        "--show-queries",
+        action="store_const",
+        const=True,
+        help="also show the query of a session that is in the way; it may hold data",
+    )
+    group.add_argument(
+        "--lock-wait",
+        type=_duration,
+        metavar="DURATION",
+        help="how long to wait for another run on the database before giving up with exit code 40; absent, 30s",
+    )
+
+
+def _add_output(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--log-format", choices=["json", "text"], help="json for a request, else text, unless given")
+    group.add_argument(
         "--termination-log",
         type=Path,
         metavar="PATH",
@@ -88,9 +169,31 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _seconds(text: str) -> float:
-    """Read a number of seconds; argparse makes of the error what it says of other options."""
-    seconds = float(text)
-    if not math.isfinite(seconds) or seconds < 0:
-        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+def _variable(text: str) -> tuple[str, str]:
+    """Read NAME=VALUE; the value is everything after the first equals sign, and is in no message."""
+    found = _VARIABLE.fullmatch(text)
+    if found is None:
+        name = text.partition("=")[0]
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no NAME=VALUE: a name is a letter or _, then letters, digits and _, at most 63 together"
+        )
+    return found[1], found[2]
+
+
+def _duration(text: str) -> float:
+    """Read a duration; argparse shows the sentence."""
+    try:
+        return parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no duration; write seconds, or a duration like 500ms, 2s or 1m30s"
+        ) from None
+
+
+def _positive_duration(text: str) -> float:
+    seconds = _duration(text)
+    if seconds < _SHORTEST:
+        raise argparse.ArgumentTypeError(
+            "the server counts in milliseconds, and 0 is without a limit; give 1ms or more"
+        )
     return seconds

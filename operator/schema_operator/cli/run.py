@@ -5,12 +5,21 @@ from __future__ import annotations
 import os
 import pwd
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
 from schema_operator.api import request as requests
-from schema_operator.api.request import OutOfOrder, Resource, RunRequest, ScriptFolder
+from schema_operator.api.request import (
+    Acknowledgement,
+    ChecksumPolicy,
+    LockLimits,
+    OutOfOrder,
+    Requirements,
+    Resource,
+    RunRequest,
+    ScriptFolder,
+)
 from schema_operator.errors import Reason, Refused, SchemaOperatorError
 from schema_operator.postgres import address as addresses
 from schema_operator.runner.main import run as run_request
@@ -20,10 +29,12 @@ from schema_operator.runner.stop import Stop
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from schema_operator.api.report import RunReport
     from schema_operator.postgres.address import Address
+
+T = TypeVar("T")
 
 URI_VARIABLE: Final = "SCHEMA_OPERATOR_URI"
 TERMINATION_LOG: Final = Path("/dev/termination-log")
@@ -58,7 +69,7 @@ def _report(options: argparse.Namespace, environment: Mapping[str, str], reporte
         address = address_of(options, environment)
     except SchemaOperatorError as error:
         return report_of("", Findings(), error, 0.0)
-    return run_request(request, address, reporter, Stop())
+    return run_request(request, address, reporter, Stop(), only_plan=options.plan)
 
 
 def request_of(options: argparse.Namespace) -> RunRequest:
@@ -94,15 +105,55 @@ def _read(path: Path) -> RunRequest:
 
 
 def _with_options(request: RunRequest, options: argparse.Namespace) -> RunRequest:
-    """Let options win over what the request says."""
+    """Let options win over what the request says; variables by their names. Lists are added to those of the request."""
     given = {
         "version": options.version,
         "description": options.description,
         "resource": _resource(options.owner),
         "out_of_order": options.out_of_order and OutOfOrder(options.out_of_order),
+        "checksums": options.checksums and ChecksumPolicy(options.checksums),
+        "baseline": options.baseline,
         "lock_wait_seconds": options.lock_wait,
     }
-    return msgspec.structs.replace(request, **{name: value for name, value in given.items() if value is not None})
+    return msgspec.structs.replace(
+        request,
+        locks=_locks(request.locks, options),
+        variables=request.variables | _variables(options.variables or ()),
+        requires=Requirements(
+            versions=_added(request.requires.versions, options.requires_versions),
+            extensions=_added(request.requires.extensions, options.requires_extensions),
+        ),
+        allow=_added(request.allow, [Acknowledgement(name) for name in options.allow or ()]),
+        **_given(given),
+    )
+
+
+def _given(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _locks(limits: LockLimits, options: argparse.Namespace) -> LockLimits:
+    given = {
+        "max_stall_seconds": options.max_stall,
+        "give_up_seconds": options.give_up_after,
+        "show_queries": options.show_queries,
+    }
+    return msgspec.structs.replace(limits, **_given(given))
+
+
+def _variables(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Give the variables by name; raises `Refused(InvalidRequest)` for a name that is given twice."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise Refused(Reason.INVALID_REQUEST, f"--var gives {name} twice; give it once")
+        found[name] = value
+    return found
+
+
+def _added(before: tuple[T, ...], more: Iterable[T] | None) -> tuple[T, ...]:
+    """Give both, each value once, in the order in which they were said."""
+    return tuple(dict.fromkeys((*before, *(more or ()))))
 
 
 def _resource(owner: str | None) -> Resource | None:

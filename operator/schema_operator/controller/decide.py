@@ -20,7 +20,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from schema_operator.api.model import CONDITION_MESSAGE_LIMIT, Condition, seconds
+from schema_operator.api.duration import seconds
+from schema_operator.api.model import CONDITION_MESSAGE_LIMIT, Condition
 from schema_operator.api.report import Action, Outcome, Progress, RunReport, VerificationResult
 from schema_operator.api.schema_migration import (
     ConditionType,
@@ -607,12 +608,10 @@ def _stalled(
     verdicts: Verdicts = {
         ConditionType.STALLED: Verdict("True", reason, message),
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
-        ConditionType.APPLIED: verdict,
+        ConditionType.APPLIED: _applied(base, outcome, verdict),
         ConditionType.VERIFIED: Verdict("Unknown", reason, "nothing was verified"),
         ConditionType.READY: verdict,
     }
-    if outcome is RunOutcome.VERIFICATION_FAILED:
-        verdicts[ConditionType.APPLIED] = Verdict("True", State.APPLIED, f"the schema is at version {base.version}")
     if reason == Reason.VERIFICATION_FAILED:
         verdicts[ConditionType.VERIFIED] = verdict
     following = base.model_copy(update={"retry_at": None})
@@ -624,6 +623,17 @@ def _stalled(
         events=() if last or _said(seen, ConditionType.STALLED, reason) else (event,),
         requeue=requeue,
     )
+
+
+def _applied(base: SchemaMigrationStatus, outcome: RunOutcome | None, verdict: Verdict) -> Verdict:
+    """Say how far a migration got that is Stalled because of `verdict`."""
+    match outcome:
+        case RunOutcome.VERIFICATION_FAILED:
+            return Verdict("True", State.APPLIED, f"the schema is at version {base.version}")
+        case RunOutcome.PARTLY_APPLIED:
+            return Verdict("False", Reason.PARTLY_APPLIED, f"applied in part: {verdict.message}")
+        case _:
+            return verdict
 
 
 def _validated(*, validated: bool | None, outcome: RunOutcome | None, verdict: Verdict) -> Verdict:

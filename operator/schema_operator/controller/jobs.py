@@ -17,10 +17,20 @@ from typing import Any
 import msgspec
 
 from schema_operator.api import request as requests
+from schema_operator.api.duration import seconds
 from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
-from schema_operator.api.request import ConnectionFiles, RunRequest, ScriptFolder, SecretFile, TlsFiles, Verification
-from schema_operator.api.schema_migration import VerificationSpec
-from schema_operator.api.target_database import Connection, Runner
+from schema_operator.api.request import (
+    ConnectionFiles,
+    LockLimits,
+    Requirements,
+    RunRequest,
+    ScriptFolder,
+    SecretFile,
+    TlsFiles,
+    Verification,
+)
+from schema_operator.api.schema_migration import RequiresSpec, VerificationSpec
+from schema_operator.api.target_database import Connection, Locks, Runner
 from schema_operator.controller import names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
 from schema_operator.errors import Reason, Refused
@@ -53,7 +63,7 @@ class Start:
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
     """Say what the runner is to do."""
-    spec = migration.spec
+    spec, policy = migration.spec, target.spec.policy
     owner = requests.Resource(
         namespace=migration.namespace, name=migration.name, uid=migration.uid, generation=migration.generation
     )
@@ -70,8 +80,28 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         version=spec.version,
         description=spec.description,
         verify=tuple(_verification(item) for item in spec.verify or ()),
-        out_of_order=target.spec.policy.out_of_order,
+        out_of_order=policy.out_of_order,
+        checksums=policy.checksums,
+        locks=_lock_limits(policy.locks),
+        variables=source.variables_of(spec),
+        requires=_requirements(spec.requires),
+        baseline=spec.baseline,
+        allow=tuple(spec.allow or ()),
     )
+
+
+def _lock_limits(locks: Locks) -> LockLimits:
+    return LockLimits(
+        max_stall_seconds=seconds(locks.max_stall),
+        give_up_seconds=seconds(locks.give_up_after),
+        show_queries=locks.show_queries,
+    )
+
+
+def _requirements(requires: RequiresSpec | None) -> Requirements:
+    if requires is None:
+        return Requirements()
+    return Requirements(versions=tuple(requires.versions or ()), extensions=tuple(requires.extensions or ()))
 
 
 def _verification(item: VerificationSpec) -> Verification:

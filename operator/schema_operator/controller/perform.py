@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import LogLine, Progress
-from schema_operator.api.schema_migration import SchemaMigrationStatus, ScriptSource
+from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import jobs, names, source
 from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
@@ -127,7 +127,7 @@ class Performer:
             if versions == known.config_maps:
                 return known.seen
         found = await asyncio.gather(*(self.cluster.config_map(migration.namespace, name) for name in maps))
-        seen = await _see(migration.spec.scripts, dict(zip(maps, found, strict=True)))
+        seen = await _see(migration.spec, dict(zip(maps, found, strict=True)))
         versions = [item["metadata"]["resourceVersion"] if item is not None else None for item in found]
         self._sources[migration.uid] = _Known(migration.generation, versions, seen)
         return seen
@@ -240,9 +240,9 @@ def _plain(status: SchemaMigrationStatus | TargetDatabaseStatus) -> dict[str, An
     return dict(status.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
-async def _see(scripts: ScriptSource, config_maps: dict[str, dict[str, Any] | None]) -> SourceSeen:
+async def _see(spec: SchemaMigrationSpec, config_maps: dict[str, dict[str, Any] | None]) -> SourceSeen:
     # In a thread: lexing a megabyte takes long enough to hold up every other migration.
-    return await asyncio.to_thread(source.see, scripts, config_maps)
+    return await asyncio.to_thread(source.see, spec, config_maps)
 
 
 def newest_progress(text: str) -> Progress | None:

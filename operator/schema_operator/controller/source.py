@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schema_operator.api import request
-from schema_operator.api.schema_migration import ScriptSource
+from schema_operator.api.schema_migration import SchemaMigrationSpec, ScriptSource
 from schema_operator.errors import Reason, Refused
 from schema_operator.scripts import check, reading
 from schema_operator.scripts.reading import Entry
@@ -27,7 +27,14 @@ class SourceSeen:
 def inline_of(source: ScriptSource) -> tuple[request.InlineScript, ...]:
     """Give the inline scripts as the records a request carries."""
     return tuple(
-        request.InlineScript(version=item.version, name=item.name or "", up=item.up, down=item.down, verify=item.verify)
+        request.InlineScript(
+            version=item.version,
+            name=item.name or "",
+            up=item.up,
+            down=item.down,
+            verify=item.verify,
+            transaction=item.transaction,
+        )
         for item in source.inline or ()
     )
 
@@ -37,15 +44,20 @@ def config_map_names(source: ScriptSource) -> tuple[str, ...]:
     return tuple(item.name for item in source.config_maps or ())
 
 
-def see(source: ScriptSource, config_maps: Mapping[str, Mapping[str, Any] | None]) -> SourceSeen:
-    """Read and check the scripts. `config_maps` has the object for each name, None where there is none."""
+def variables_of(spec: SchemaMigrationSpec) -> dict[str, str]:
+    """Give the values of the scripts' variables by name."""
+    return {item.name: item.value for item in spec.variables or ()}
+
+
+def see(spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] | None]) -> SourceSeen:
+    """Read and check the scripts as a run will; `config_maps` has each object by name, None where there is none."""
     try:
-        scripts = _read(source, config_maps)
+        scripts = _read(spec.scripts, config_maps)
     except Refused as problem:
         return SourceSeen(None, _bare(problem))
     try:
         reading.require_not_empty(scripts)
-        check.check(scripts)
+        check.check(scripts, allow=spec.allow or ())
     except Refused as problem:
         return SourceSeen(scripts.digest, _bare(problem))
     return SourceSeen(scripts.digest, None)

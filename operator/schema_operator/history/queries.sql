@@ -13,7 +13,8 @@ FROM pg_namespace AS n
 CROSS JOIN (VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
                    ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
                    ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
-                   ('events', 'INSERT')) AS needed (relation, privilege)
+                   ('events', 'INSERT'),
+                   ('open_units', 'SELECT'), ('statement_journal', 'INSERT'), ('statement_journal', 'SELECT')) AS needed (relation, privilege)
 LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation
 WHERE n.nspname = 'schema_operator'
 GROUP BY n.oid, n.nspowner;
@@ -67,3 +68,37 @@ RETURNING pg_current_xact_id()::text;
 SELECT EXISTS (
     SELECT FROM schema_operator.version_scripts
     WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text);
+
+-- open_units --
+-- The journal of versions that are applied or rolled back in part, oldest row first.
+SELECT version, action, owner, unit, units, checksum, event,
+       CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[]
+FROM schema_operator.open_units ORDER BY position;
+
+-- record_unit --
+-- A unit of a version was begun or is done.
+INSERT INTO schema_operator.statement_journal
+       (event, version, action, owner, run, script_name, unit, units, checksum, statements, seen)
+VALUES (%(event)s::text, %(version)s::text, %(action)s::text, %(owner)s::text, %(run)s::text, %(script_name)s::text,
+        %(unit)s::int4, %(units)s::int4, %(checksum)s::text, %(statements)s::text, %(seen)s::int8[]::oid[])
+RETURNING pg_current_xact_id()::text;
+
+-- complete_units --
+-- A version that was done unit by unit is whole.
+INSERT INTO schema_operator.statement_journal
+       (event, version, action, owner, run, script_name, unit, units, checksum, statements)
+SELECT 'Completed', version, action, %(owner)s::text, %(run)s::text, script_name, units, units, checksum, ''
+FROM schema_operator.open_units
+WHERE version = %(version)s::text AND action = %(action)s::text
+ORDER BY position DESC LIMIT 1;
+
+-- unit_recorded --
+-- Whether a run has written a row into the journal: what became of a transaction whose COMMIT was not answered.
+SELECT EXISTS (
+    SELECT FROM schema_operator.statement_journal
+    WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text AND unit = %(unit)s::int4
+      AND event = %(event)s::text);
+
+-- applied_by_run --
+-- The versions that a run has applied: what became of transactions whose COMMITs were not answered.
+SELECT version FROM schema_operator.version_scripts WHERE run = %(run)s::text AND action = 'apply';

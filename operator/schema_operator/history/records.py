@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from schema_operator.api.version import Version
 
@@ -24,11 +25,74 @@ class AppliedVersion:
     """Whether rollback SQL is stored."""
 
 
+@unique
+class Direction(StrEnum):
+    """What is done to a version; the values are those of the column `action`."""
+
+    APPLY = "apply"
+    ROLLBACK = "rollback"
+
+
+@unique
+class UnitEvent(StrEnum):
+    """What a row of the journal says of a unit; the values are those of the column `event`."""
+
+    STARTED = "Started"
+    FAILED = "Failed"
+    FINISHED = "Finished"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUnit:
+    """A row of the journal of a version that is applied or rolled back in part."""
+
+    version: Version
+    direction: Direction
+    owner: str | None
+    unit: int
+    """Number of the unit in its script, from 1."""
+    units: int
+    """How many units the script had when the row was written."""
+    checksum: str
+    """Of the unit, as `Unit.checksum`."""
+    event: UnitEvent
+    """What the row says of it."""
+    statements: str
+    """What was begun; empty in other rows."""
+    seen: tuple[int, ...]
+    """Oids of the indexes that were there when it was begun."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the unit is done."""
+        return self.event is UnitEvent.FINISHED
+
+
+def still_begun(rows: Iterable[OpenUnit]) -> dict[int, OpenUnit]:
+    """Give the units, by their numbers, that were begun and of which nothing is known since; `rows` come in order."""
+    begun: dict[int, OpenUnit] = {}
+    for row in rows:
+        if row.event is UnitEvent.STARTED:
+            begun[row.unit] = row
+        else:
+            begun.pop(row.unit, None)
+    return begun
+
+
 @dataclass(frozen=True, slots=True)
 class History:
-    """What is applied now, in the order it was applied."""
+    """What is applied now, in the order it was applied, and what is so in part."""
 
     applied: tuple[AppliedVersion, ...] = ()
+    open: tuple[OpenUnit, ...] = ()
+
+    def open_units(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
+        """Give the open rows of the journal for a version, oldest first."""
+        return tuple(one for one in self.open if one.version == version and one.direction is direction)
+
+    def is_half_done(self, version: Version, direction: Direction) -> bool:
+        """Whether units of a version are done, but not all."""
+        return any(one.finished for one in self.open_units(version, direction))
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
@@ -44,11 +108,15 @@ class History:
 
     def with_applied(self, added: AppliedVersion) -> History:
         """Give the history after a version was applied."""
-        return History((*self.applied, added))
+        return replace(self, applied=(*self.applied, added), open=self._closed(added.version, Direction.APPLY))
 
     def without(self, version: Version) -> History:
         """Give the history after a version was rolled back."""
-        return History(tuple(one for one in self.applied if one.version != version))
+        left = tuple(one for one in self.applied if one.version != version)
+        return replace(self, applied=left, open=self._closed(version, Direction.ROLLBACK))
+
+    def _closed(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
+        return tuple(one for one in self.open if one.version != version or one.direction is not direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +150,19 @@ class Author:
     resource_uid: str | None
     program: str
     """The program with its version."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """What is written down of a unit."""
+
+    version: str
+    direction: Direction
+    script_name: str
+    unit: int
+    units: int
+    checksum: str
+    statements: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,24 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.version import ROLLBACK_SUFFIX, Version
 from schema_operator.errors import Reason, Refused
-from schema_operator.history.records import Access, AppliedVersion, Author, Change, History, StoredScripts
+from schema_operator.history.records import (
+    Access,
+    AppliedVersion,
+    Author,
+    Change,
+    Direction,
+    History,
+    JournalEntry,
+    OpenUnit,
+    StoredScripts,
+    UnitEvent,
+)
 from schema_operator.postgres import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schema_operator.postgres.queries import Message
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
@@ -47,7 +61,8 @@ def read(session: Session) -> History:
         tuple(
             AppliedVersion(_version(text), owner, checksum, bool(reversible))
             for text, owner, checksum, reversible in session.query(QUERIES["applied"])
-        )
+        ),
+        tuple(_open_unit(*row) for row in session.query(QUERIES["open_units"])),
     )
 
 
@@ -59,30 +74,87 @@ def stored_scripts(session: Session, version: Version) -> StoredScripts:
 
 def record(session: Session, change: Change, author: Author) -> str:
     """Write down what was done to a version; gives the id of the transaction it is part of."""
-    rows = session.query(
-        QUERIES["record"],
-        {
-            "version": change.version,
-            "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
-            "description": change.description,
-            "script_name": change.script_name[:NAME_LIMIT],
-            "checksum": change.checksum,
-            "event": "RolledBack" if change.rollback else "Applied",
-            "action": _action(rollback=change.rollback),
-            "up_sql": change.up,
-            "down_sql": change.down,
-            "down_name": change.down_name and change.down_name[:NAME_LIMIT],
-            "verify_sql": change.verify,
-            **_author(author),
-        },
-    )
-    return str(rows[0][0])
+    return str(session.query(QUERIES["record"], _recorded(change, author))[0][0])
+
+
+def message_to_record(change: Change, author: Author) -> Message:
+    """Give the message of a pipeline that does what `record` does."""
+    return queries.message(QUERIES["record"], _recorded(change, author))
+
+
+def _recorded(change: Change, author: Author) -> dict[str, object]:
+    return {
+        "version": change.version,
+        "recorded_version": change.version + (ROLLBACK_SUFFIX if change.rollback else ""),
+        "description": change.description,
+        "script_name": change.script_name[:NAME_LIMIT],
+        "checksum": change.checksum,
+        "event": "RolledBack" if change.rollback else "Applied",
+        "action": _action(rollback=change.rollback),
+        "up_sql": change.up,
+        "down_sql": change.down,
+        "down_name": change.down_name and change.down_name[:NAME_LIMIT],
+        "verify_sql": change.verify,
+        **_author(author),
+    }
+
+
+def applied_by_run(session: Session, run: str) -> frozenset[str]:
+    """Give the versions that a run has applied."""
+    return frozenset(version for (version,) in session.query(QUERIES["applied_by_run"], {"run": run}))
 
 
 def record_control_version(session: Session, version: str, script_name: str, checksum: str, author: Author) -> str:
     """Write down that a version of the control schema was installed; gives the id of the transaction."""
     parameters = {"version": version, "script_name": script_name, "checksum": checksum, **_author(author)}
     return str(session.query(QUERIES["record_control_version"], parameters)[0][0])
+
+
+def record_unit(
+    session: Session, entry: JournalEntry, author: Author, event: UnitEvent, seen: Sequence[int] | None = None
+) -> str:
+    """Write into the journal what became of a unit; gives the id of the transaction.
+
+    `seen` are the oids of the indexes that were there before a statement that builds one concurrently.
+    """
+    return str(
+        session.query(
+            QUERIES["record_unit"],
+            {
+                "event": event,
+                "version": entry.version,
+                "action": entry.direction,
+                "owner": author.owner,
+                "run": author.run,
+                "script_name": entry.script_name[:NAME_LIMIT],
+                "unit": entry.unit,
+                "units": entry.units,
+                "checksum": entry.checksum,
+                "statements": entry.statements,
+                "seen": None if seen is None else list(seen),
+            },
+        )[0][0]
+    )
+
+
+def complete_units(session: Session, version: str, direction: Direction, author: Author) -> None:
+    """Close the journal of a version; the caller writes the version itself in the same transaction."""
+    session.query(
+        QUERIES["complete_units"],
+        {"version": version, "action": direction, "owner": author.owner, "run": author.run},
+    )
+
+
+def unit_recorded(session: Session, run: str, entry: JournalEntry, event: UnitEvent) -> bool:
+    """Say whether a run has written a row into the journal."""
+    parameters: dict[str, object] = {
+        "run": run,
+        "version": entry.version,
+        "action": entry.direction,
+        "unit": entry.unit,
+        "event": event,
+    }
+    return bool(session.query(QUERIES["unit_recorded"], parameters)[0][0])
 
 
 def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:
@@ -101,8 +173,23 @@ def _author(author: Author) -> dict[str, object]:
     }
 
 
-def _action(*, rollback: bool) -> str:
-    return "rollback" if rollback else "apply"
+def _action(*, rollback: bool) -> Direction:
+    return Direction.ROLLBACK if rollback else Direction.APPLY
+
+
+def _open_unit(  # noqa: PLR0917 (the columns of a row)
+    text: str,
+    action: str,
+    owner: str | None,
+    unit: int,
+    units: int,
+    checksum: str,
+    event: str,
+    statements: str,
+    seen: list[int] | None,
+) -> OpenUnit:
+    what, before = UnitEvent(event), tuple(seen or ())
+    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before)
 
 
 def _version(text: str) -> Version:

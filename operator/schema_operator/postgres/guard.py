@@ -23,13 +23,14 @@ holds a lock with a number of our own, the token, and the look is for both locks
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
 from psycopg import sql
 
 from schema_operator.postgres.connecting import Connection
+from schema_operator.postgres.locks import Holder, Wanted, conflicting
 from schema_operator.postgres.session import QUERIES, Facts, facts
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 
@@ -41,32 +42,6 @@ _LOW: Final = 0xFFFFFFFF
 
 Rows = list[tuple[Any, ...]]
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A session that holds a lock. State and age are absent where the role may not see them."""
-
-    pid: int
-    application: str
-    state: str | None
-    seconds: float | None
-    since: str | None = None
-    """When the session began, in UTC; only asked for where the lock is one of ours."""
-
-    @property
-    def at_work(self) -> str:
-        """Name the run whose session this is: what the session does says nothing, a guard session is always idle."""
-        since = f", since {self.since}" if self.since else ""
-        return f"{self.application or 'a run without a name'} (session {self.pid}){since}"
-
-    def __str__(self) -> str:
-        parts = [f"application {self.application}" if self.application else "no application name"]
-        if self.state:
-            parts.append(self.state)
-        if self.seconds is not None:
-            parts.append(f"for {self.seconds:.0f} s")
-        return f"session {self.pid} ({', '.join(parts)})"
 
 
 class Guard:
@@ -110,11 +85,25 @@ class Guard:
 
     def holders(self, number: int) -> tuple[Holder, ...]:
         """Say who holds the guard lock or the fence."""
-        return self._holders("lock_holders", {"lock_class": LOCK_CLASS, "number": number})
+        rows = self._execute(QUERIES["lock_holders"], {"lock_class": LOCK_CLASS, "number": number})
+        return tuple(Holder(*row) for row in rows)
 
-    def blockers(self, pid: int) -> tuple[Holder, ...]:
-        """Say who keeps a session waiting for a lock."""
-        return self._holders("blockers", {"pid": pid})
+    def blockers(self, pid: int, *, show_queries: bool) -> tuple[tuple[Holder, ...], Wanted | None]:
+        """Say who keeps a session waiting for a lock, and which lock of a relation it waits for."""
+        rows = self._execute(QUERIES["blockers"], {"pid": pid, "show_queries": show_queries})
+        wanted = next((Wanted(row[-2], row[-1]) for row in rows if row[-2] is not None), None)
+        return tuple(Holder(*row[:-2]) for row in rows), wanted
+
+    def lockers(self, wanted: Sequence[Wanted], pid: int, *, show_queries: bool) -> tuple[Holder, ...]:
+        """Say who holds locks that conflict with those that are wanted, other than the session that wants them."""
+        pairs = [(one.relation, mode) for one in wanted for mode in conflicting(one.mode)]
+        parameters: dict[str, object] = {
+            "relations": [relation for relation, _ in pairs],
+            "modes": [mode for _, mode in pairs],
+            "pid": pid,
+            "show_queries": show_queries,
+        }
+        return tuple(Holder(*row) for row in self._execute(QUERIES["lockers"], parameters))
 
     def end_backend(self, pid: int, started: str) -> None:
         """End a session of ours that we lost the connection to."""
@@ -123,9 +112,6 @@ class Guard:
     def close(self) -> None:
         """End the session, and with it the lock."""
         self._connection.close()
-
-    def _holders(self, name: str, parameters: dict[str, object]) -> tuple[Holder, ...]:
-        return tuple(Holder(*row) for row in self._execute(QUERIES[name], parameters))
 
     def _execute(
         self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None

@@ -6,14 +6,17 @@ Format: a line `-- name --`, then lines of description, then the statement. A na
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import sql
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 _HEADING = re.compile(r"^-- ([a-z_]+) --\n", re.MULTILINE)
+_PARAMETER = re.compile(r"%\(([a-z_]+)\)s")
 _COMMENT = re.compile(r"^--.*\n", re.MULTILINE)
 
 
@@ -21,6 +24,31 @@ def load(path: Path) -> dict[str, sql.SQL]:
     """Read the queries of a file, without their descriptions."""
     _, *parts = _HEADING.split(path.read_text(encoding="utf-8"))
     return {name: sql.SQL(_literal(text)) for name, text in zip(parts[::2], parts[1::2], strict=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One statement as the extended protocol takes it: text, and parameters apart from it."""
+
+    sql: bytes
+    parameters: tuple[bytes | None, ...] = ()
+
+
+def message(query: sql.SQL, parameters: Mapping[str, object]) -> Message:
+    """Make a message of a query with `%(name)s` for its parameters; values are sent as text, None as NULL."""
+    names: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + 1}"
+
+    text = _PARAMETER.sub(numbered, query.as_string(None)).replace("%%", "%")
+    return Message(text.encode(), tuple(_value(parameters[name]) for name in names))
+
+
+def _value(value: object) -> bytes | None:
+    return None if value is None else str(value).encode()
 
 
 def identifier(name: str) -> str:

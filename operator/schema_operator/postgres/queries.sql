@@ -41,11 +41,39 @@ WHERE l.locktype = 'advisory' AND l.granted
 ORDER BY a.backend_start NULLS LAST;
 
 -- blockers --
--- Who keeps a backend waiting for a lock, the longest transaction first.
-SELECT a.pid, coalesce(nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), ''), a.state,
-       EXTRACT(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::float8
+-- Who keeps a backend waiting for a lock, the longest transaction first; and the relation and mode it waits for.
+SELECT b.pid, coalesce(CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.backend_type = 'autovacuum worker' THEN
+                                'autovacuum' || CASE WHEN a.query LIKE '%%(to prevent wraparound)%%'
+                                                     THEN ' to prevent wraparound' ELSE '' END END,
+                       nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), ''), a.state,
+       EXTRACT(epoch FROM clock_timestamp() - coalesce(a.xact_start, a.backend_start))::float8, NULL,
+       CASE w.locktype WHEN 'transactionid' THEN 'a row lock' WHEN 'virtualxid' THEN 'an old snapshot'
+            ELSE (SELECT string_agg(DISTINCT h.mode, ', ') || ' on ' || w.relation::regclass::text FROM pg_locks AS h
+                  WHERE h.pid = b.pid AND h.granted AND h.locktype = w.locktype AND h.relation = w.relation) END,
+       CASE WHEN %(show_queries)s::bool THEN left(a.query, 200) END, '', w.relation::int8, w.mode
 FROM unnest(pg_blocking_pids(%(pid)s::int4)) AS b (pid)
-JOIN pg_stat_activity AS a ON a.pid = b.pid
+LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
+LEFT JOIN LATERAL (
+    SELECT l.locktype, l.relation, l.transactionid, l.mode FROM pg_locks AS l
+    WHERE l.pid = %(pid)s::int4 AND NOT l.granted LIMIT 1) AS w ON true
+ORDER BY a.xact_start NULLS LAST;
+
+-- lockers --
+-- Who holds a lock on a relation that conflicts with one that is wanted, the longest transaction first.
+SELECT coalesce(l.pid, 0), coalesce(CASE WHEN l.pid IS NULL THEN 'a prepared transaction' WHEN a.backend_type = 'autovacuum worker' THEN
+                                'autovacuum' || CASE WHEN a.query LIKE '%%(to prevent wraparound)%%'
+                                                     THEN ' to prevent wraparound' ELSE '' END END,
+                       nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), ''), a.state,
+       EXTRACT(epoch FROM clock_timestamp() - a.xact_start)::float8, NULL,
+       string_agg(DISTINCT l.mode || ' on ' || l.relation::regclass::text, ', '),
+       CASE WHEN %(show_queries)s::bool THEN left(a.query, 200) END, coalesce(l.virtualtransaction, '')
+FROM pg_locks AS l
+JOIN unnest(%(relations)s::int8[]::oid[], %(modes)s::text[]) AS w (relation, mode)
+  ON l.relation = w.relation AND l.mode = w.mode
+LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM %(pid)s::int4
+  AND l.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+GROUP BY l.pid, a.backend_type, a.query, a.application_name, a.state, a.xact_start, l.virtualtransaction
 ORDER BY a.xact_start NULLS LAST;
 
 -- backend_start --
@@ -60,22 +88,62 @@ WHERE pid = %(pid)s::int4 AND backend_start = %(backend_start)s::timestamptz;
 -- begin --
 -- Begin a transaction as if the session were new: what DISCARD ALL does, written out because DISCARD ALL cannot share a
 -- message with BEGIN. Isolation and access are said, because a role may have other defaults.
-BEGIN ISOLATION LEVEL READ COMMITTED {access};
+BEGIN ISOLATION LEVEL {isolation} {access};
 SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
 SELECT pg_catalog.pg_advisory_unlock_all();
+
+-- begin_fenced --
+-- What `begin`, `limits` and `fence` do, for a transaction whose beginning nobody waits for: without the fence or the
+-- guard it fails, and with it everything that was sent after it. `settings` are further set_config calls.
+SELECT set_config('lock_timeout', {lock_timeout}, false), set_config('statement_timeout', '0', false),
+       set_config('idle_in_transaction_session_timeout', '30s', false),
+       set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
+       set_config('tcp_keepalives_count', '3', false), set_config('standard_conforming_strings', 'on', false), {settings}
+       1 / (f.taken AND 2 = (
+           SELECT count(*) FROM pg_locks AS l
+           WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
+             AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
+                 ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))))::int4
+FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
+
+-- begin_again --
+-- Begin a further transaction of the same script: what the script has set stays, except while we take the fence.
+BEGIN ISOLATION LEVEL {isolation} {access};
+SELECT pg_catalog.set_config('schema_operator.search_path', pg_catalog.current_setting('search_path'), true);
+SET LOCAL search_path = pg_catalog, pg_temp;
+
+-- unpin_again --
+-- Give the script's own search_path back.
+SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('schema_operator.search_path'), true);
 
 -- restore --
 -- Become ourselves again in the middle of a transaction, whatever a script has set.
 SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 
+-- step_aside --
+-- Become ourselves for the rest of this transaction; what the script has set is there again in the next one.
+SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE {role}; SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- limits --
 -- Limits of a working session. lock_timeout bounds the stall that our waiting causes others; a statement may take as
 -- long as it needs; between statements we are never idle for long, unless the runner hangs. The keepalives are the
 -- server's (a lost node is noticed after 5 s + 3 times 2 s). Strings are as the reader of scripts reads them.
-SET lock_timeout = '500ms'; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '30s';
+SET lock_timeout = {lock_timeout}; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '30s';
 SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3;
 SET standard_conforming_strings = on;
+
+-- impose --
+-- Put those limits back that a script has weakened. A limit of the script's that is stricter stays.
+SELECT CASE WHEN pg_catalog.current_setting('lock_timeout')::pg_catalog.interval
+                 NOT BETWEEN '1 millisecond' AND {lock_timeout_text}
+            THEN pg_catalog.set_config('lock_timeout', {lock_timeout}, false) END,
+       CASE WHEN pg_catalog.current_setting('idle_in_transaction_session_timeout')::pg_catalog.interval
+                 NOT BETWEEN '1 millisecond' AND '30 seconds'
+            THEN pg_catalog.set_config('idle_in_transaction_session_timeout', '30s', false) END,
+       pg_catalog.set_config('tcp_keepalives_idle', '5', false),
+       pg_catalog.set_config('tcp_keepalives_interval', '2', false),
+       pg_catalog.set_config('tcp_keepalives_count', '3', false);
 
 -- pin --
 -- What our own statements run with.
@@ -95,3 +163,80 @@ SELECT f.taken,
               ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))),
        pg_current_xact_id()::text
 FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
+
+
+-- resolve --
+-- Find the relations that will be locked, under the script's search_path; an index is locked together with its table.
+WITH wanted AS (
+    SELECT pg_catalog.to_regclass(u.name) AS relation, u.mode
+    FROM pg_catalog.unnest({names}::pg_catalog.text[], {modes}::pg_catalog.text[]) AS u (name, mode))
+SELECT w.relation::pg_catalog.oid::pg_catalog.text, w.mode FROM wanted AS w WHERE w.relation IS NOT NULL
+UNION
+SELECT i.indrelid::pg_catalog.text, w.mode FROM wanted AS w JOIN pg_catalog.pg_index AS i ON i.indexrelid = w.relation;
+
+-- own_alone --
+-- Take the fence for a statement that cannot be in a transaction: the same lock, held by the session.
+SELECT f.taken,
+       (SELECT count(*) FROM pg_catalog.pg_locks AS l
+        WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
+          AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
+              ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))),
+       ''
+FROM (SELECT pg_catalog.pg_try_advisory_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
+
+-- save_path --
+-- Keep the search_path of a script outside of a transaction, then pin ours.
+SELECT pg_catalog.set_config('schema_operator.search_path', pg_catalog.current_setting('search_path'), false);
+SET search_path = pg_catalog, pg_temp;
+
+-- return_path --
+SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('schema_operator.search_path'), false);
+
+-- leave_alone --
+-- Give the session's fence back.
+SELECT pg_catalog.pg_advisory_unlock({lock_class}, {fence});
+
+-- indexes_of --
+-- The indexes of a table.
+SELECT i.indexrelid::pg_catalog.int8, c.relname::pg_catalog.text,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), i.indisvalid
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE i.indrelid = pg_catalog.to_regclass(%(table)s::pg_catalog.text);
+
+-- transient_indexes --
+-- The indexes that REINDEX CONCURRENTLY makes and drops (PostgreSQL documentation, REINDEX, "Rebuilding Indexes
+-- Concurrently"), as far as they are invalid.
+SELECT i.indexrelid::pg_catalog.int8, c.relname::pg_catalog.text,
+       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), i.indisvalid
+FROM pg_catalog.pg_index AS i
+JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND n.nspname <> 'pg_toast';
+
+-- any_relation --
+SELECT pg_catalog.count(pg_catalog.to_regclass(u.name)) > 0 FROM pg_catalog.unnest(%(names)s::pg_catalog.text[]) AS u (name);
+
+-- object_exists --
+SELECT CASE %(what)s::pg_catalog.text
+       WHEN 'DATABASE' THEN EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = %(name)s::pg_catalog.text)
+       WHEN 'TABLESPACE' THEN EXISTS (SELECT FROM pg_catalog.pg_tablespace WHERE spcname = %(name)s::pg_catalog.text)
+       ELSE EXISTS (
+           SELECT FROM pg_catalog.pg_subscription AS s
+           JOIN pg_catalog.pg_database AS d ON d.oid = s.subdbid AND d.datname = pg_catalog.current_database()
+           WHERE s.subname = %(name)s::pg_catalog.text) END;
+
+-- is_attached --
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_inherits
+    WHERE inhparent = pg_catalog.to_regclass(%(table)s::pg_catalog.text)
+      AND inhrelid = pg_catalog.to_regclass(%(partition)s::pg_catalog.text));
+
+-- detach_is_pending --
+-- Read as JSON, because the column is there from PostgreSQL 14 on.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_inherits AS i
+    WHERE i.inhparent = pg_catalog.to_regclass(%(table)s::pg_catalog.text)
+      AND i.inhrelid = pg_catalog.to_regclass(%(partition)s::pg_catalog.text)
+      AND (pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::pg_catalog.bool);

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 from psycopg import generators, pq, sql
@@ -22,16 +22,26 @@ from psycopg.waiting import Ready, Wait
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
 from schema_operator.postgres.diagnosis import server_error
+from schema_operator.postgres.locks import Wanted
+from schema_operator.postgres.queries import Message
 from schema_operator.postgres.server_error import ServerError, ServerFailure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg.abc import PQGen
-    from psycopg.pq.abc import PGresult
+    from psycopg.pq.abc import PGconn, PGresult
 
     from schema_operator.postgres.connecting import Connection
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
-_TICK_SECONDS = 0.1
+STALL: Final = 0.5
+"""Seconds that waiting for a lock in the server's queue may take where nothing else is said: of our own statements."""
+_FIRST_TICK_SECONDS: Final = 0.01
+_TICK_SECONDS: Final = 0.1
+COMMIT: Final = b"COMMIT"
+_COMMIT_WAITS: Final = "synchronous_commit"
+_LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 _TRANSACTION_TIMEOUT_SINCE = 170000
@@ -41,6 +51,14 @@ _FENCE_COLUMNS: Final = 3
 
 Tick = Callable[[float], None]
 """Called about ten times a second while a statement runs, with the seconds it has run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineFailure:
+    """Which message of a pipeline failed, from 0, and why."""
+
+    number: int
+    failure: ServerFailure
 
 
 class CommitLost(Exception):
@@ -72,13 +90,33 @@ class Begun:
     """The transaction's id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a transaction begins with."""
+
+    pinned: bool = False
+    """Whether our own statements come first: then the search_path is pinned."""
+    keeps: bool = False
+    """Whether it goes on with a script: then what the script has set stays."""
+    isolation: str | None = None
+    """Isolation level; READ COMMITTED when absent."""
+
+
+OURS: Final = Opening(pinned=True)
+"""For statements of ours in a session like new."""
+SCRIPT: Final = Opening()
+"""For the first transaction of a script."""
+
+
 class Session:
     """A session for transactions: `begin`, `run` and `query` as needed, then `commit` or `rollback`."""
 
     def __init__(self, connection: Connection, facts: Facts, role: str | None) -> None:
         self._connection = connection
         self._facts = facts
+        self._role = role
         self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else None
+        self._lock_timeout = _milliseconds(STALL)
         self.pid = connection.info.backend_pid
         self.started = ""
         """When the server began this session, to know it again; empty until `recognise` was called."""
@@ -103,21 +141,123 @@ class Session:
         rows = self.query(QUERIES["backend_start"])
         self.started = str(rows[0][0] or "") if rows else ""
 
-    def begin(self, keys: dict[str, int], *, read_only: bool = False, pinned: bool = False) -> Begun:
-        """Begin a transaction like a new session's and try to take the fence, in one round trip.
+    def begin(
+        self, keys: dict[str, int], opening: Opening = OURS, *, read_only: bool = False, lock_timeout: float = STALL
+    ) -> Begun:
+        """Begin a transaction and try to take the fence, in one round trip.
 
-        `keys` are the guard's. `pinned` is for our own statements; without it, the search_path is as scripts expect it.
+        `keys` are the guard's, `lock_timeout` is in seconds. Raises `ServerFailure`.
         """
         access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
+        isolation = sql.SQL(_literal_level(opening.isolation))
+        first = QUERIES["begin_again" if opening.keeps else "begin"].format(access=access, isolation=isolation)
+        self._lock_timeout = _milliseconds(lock_timeout)
         parts = (
-            QUERIES["begin"].format(access=access),
-            self._own_settings(),
-            QUERIES["pin"],
+            first,
+            self._own_settings(become=not opening.keeps),
+            *(() if opening.keeps else (QUERIES["pin"],)),
             QUERIES["fence"].format(**keys),
-            *(() if pinned else (QUERIES["unpin"],)),
+            *(() if opening.pinned else (QUERIES["unpin_again" if opening.keeps else "unpin"],)),
         )
-        (*_, row) = (result for result in self._exchange(_message(parts)) if result.nfields == _FENCE_COLUMNS)
-        return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+        return _begun(self._exchange(_message(parts)))
+
+    def messages_to_begin(self, keys: dict[str, int], lock_timeout: float, *, lasting: bool) -> list[Message]:
+        """Give the messages of a pipeline that begin a transaction like a new session's, fenced and pinned.
+
+        Without `lasting`, its COMMIT does not wait for the disk. The next one that does covers it: what is written
+        ahead is written in order.
+        """
+        further = [*self._newer_settings(), *([] if lasting else [(_COMMIT_WAITS, "off")])]
+        calls = [sql.SQL("set_config({}, {}, false),").format(name, value) for name, value in further]
+        fence = QUERIES["begin_fenced"].format(
+            **keys, lock_timeout=f"{_milliseconds(lock_timeout)}ms", settings=sql.SQL(" ").join(calls)
+        )
+        access = {"isolation": sql.SQL(_LEVELS[0]), "access": sql.SQL("READ WRITE")}
+        begin, *_ = QUERIES["begin"].format(**access).as_bytes(None).split(b";")
+        parts = [b"DISCARD ALL", begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None)]
+        role = [] if self._become is None else [self._become.as_bytes(None)]
+        return [Message(part) for part in (*parts, *role)]
+
+    @staticmethod
+    def message_to_unpin() -> Message:
+        """Give the message of a pipeline after which the search_path is the script's."""
+        return Message(QUERIES["unpin"].as_bytes(None))
+
+    @staticmethod
+    def message_to_be_patient(seconds: float) -> Message:
+        """Give the message of a pipeline that does what `be_patient` does."""
+        return Message(_patient(seconds))
+
+    @staticmethod
+    def message_to_impose(lock_timeout: float) -> Message:
+        """Give the message of a pipeline that does what `impose` does."""
+        return Message(_imposed(_milliseconds(lock_timeout)))
+
+    def pipeline(
+        self, messages: Sequence[Message], done: Callable[[int, PGresult], None], tick: Tick
+    ) -> PipelineFailure | None:
+        """Send messages one after the other without waiting for answers; `done` is called with each as it comes.
+
+        Gives the first failure, with the number of its message; nothing after that was run, and what is open is rolled
+        back. Raises `ServerFailure` where the connection is lost.
+        """
+        pgconn = self._connection.pgconn
+        with self._translated():
+            pgconn.enter_pipeline_mode()
+            for one in messages:
+                pgconn.send_query_params(one.sql, one.parameters or None)
+                if one.sql == COMMIT:
+                    pgconn.send_flush_request()
+            pgconn.pipeline_sync()
+        failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
+        with self._translated():
+            pgconn.exit_pipeline_mode()
+        self.rollback()
+        return failure
+
+    def begin_alone(self, keys: dict[str, int]) -> Begun:
+        """Take the fence for a statement outside of any transaction; `end_alone` gives it back."""
+        parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
+        return _begun(self._exchange(_message(parts)))
+
+    def limit_alone(self, lock_timeout: float) -> None:
+        """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
+        self._lock_timeout = _milliseconds(lock_timeout)
+        self._exchange(self._own_settings(become=False).as_bytes(None))
+
+    def end_alone(self, keys: dict[str, int]) -> None:
+        """Give the fence back; nothing where the connection is gone, because the server does the same."""
+        query = QUERIES["leave_alone"].format(lock_class=keys["lock_class"], fence=keys["fence"])
+        with suppress(ServerFailure):
+            if not self.lost:
+                self._exchange(query.as_bytes(None))
+
+    def resolve(self, relations: Sequence[tuple[str | None, str, str]], *, keeps: bool) -> tuple[Wanted, ...]:
+        """Find relations, given as schema, name and lock mode, outside of any transaction.
+
+        Those that are not there are left out, and an index brings its table along. `keeps` as in `Opening`.
+        """
+        names = [sql.Identifier(*filter(None, (schema, name))).as_string(None) for schema, name, _ in relations]
+        query = QUERIES["resolve"].format(names=names, modes=[mode for _, _, mode in relations])
+        parts = (query,) if keeps else (QUERIES["unpin"], query)
+        with suppress(ServerFailure):
+            results = self._exchange(_message(parts))
+            rows = [(one.get_value(row, 0), one.get_value(row, 1)) for one in results for row in range(one.ntuples)]
+            return tuple(Wanted(int(oid or 0), (mode or b"").decode()) for oid, mode in rows)
+        return ()
+
+    def impose(self) -> None:
+        """Put back those of our limits that a script has weakened, in the middle of its transaction."""
+        self._exchange(_imposed(self._lock_timeout))
+
+    def be_patient(self, seconds: float) -> None:
+        """Let the statements that follow wait longer for locks, until `impose`."""
+        self._exchange(_patient(seconds))
+
+    def begin_look(self) -> None:
+        """Begin a transaction that takes no lock of ours, writes nothing and sees one state, the search_path pinned."""
+        begin = sql.SQL("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._exchange(_message((begin, self._own_settings(), QUERIES["pin"])))
 
     def unpin(self) -> None:
         """Let what follows run with the search_path of the role and the database."""
@@ -126,6 +266,11 @@ class Session:
     def restore(self) -> None:
         """Become ourselves again after a script, within its transaction, with the search_path pinned."""
         self._exchange(_message((QUERIES["restore"], self._own_settings(), QUERIES["pin"])))
+
+    def step_aside(self) -> None:
+        """Become ourselves for the rest of the transaction; the script's settings are there again in the next."""
+        role = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
+        self._exchange(QUERIES["step_aside"].format(role=role).as_bytes(None))
 
     def run(
         self,
@@ -223,17 +368,21 @@ class Session:
         """End the session; the server rolls back what is open."""
         self._connection.close()
 
-    def _own_settings(self) -> sql.Composable:
+    def _own_settings(self, *, become: bool = True) -> sql.Composable:
+        extra = [sql.SQL("SET {} = {}").format(sql.Identifier(name), value) for name, value in self._newer_settings()]
+        role = [self._become] if become and self._become is not None else []
+        return sql.SQL(";").join([*role, QUERIES["limits"].format(lock_timeout=self._lock_timeout), *extra])
+
+    def _newer_settings(self) -> list[tuple[str, str]]:
+        """Give the settings that not every server has."""
         number = self._facts.version_number
         newer = [
-            (number >= _IDLE_SESSION_TIMEOUT_SINCE, "SET idle_session_timeout = 0"),
-            (number >= _TRANSACTION_TIMEOUT_SINCE, "SET transaction_timeout = 0"),
+            (number >= _IDLE_SESSION_TIMEOUT_SINCE, "idle_session_timeout", "0"),
+            (number >= _TRANSACTION_TIMEOUT_SINCE, "transaction_timeout", "0"),
             # A runner that is killed leaves its statement running; with this the server looks and ends it.
-            (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "SET client_connection_check_interval = '500ms'"),
+            (number >= _CONNECTION_CHECK_SINCE and self._facts.linux, "client_connection_check_interval", "500ms"),
         ]
-        extra = [sql.SQL(text) for possible, text in newer if possible]
-        become = [] if self._become is None else [self._become]
-        return sql.SQL(";").join([*become, QUERIES["limits"], *extra])
+        return [(name, value) for possible, name, value in newer if possible]
 
     def _exchange(self, message: bytes) -> list[PGresult]:
         """Send one message of statements of ours and give their results; raises `ServerFailure`."""
@@ -258,6 +407,32 @@ class Session:
             raise ServerFailure(_server_error(error, lost=self.lost)) from None
 
 
+def _answers(pgconn: PGconn, done: Callable[[int, PGresult], None]) -> PQGen[PipelineFailure | None]:
+    """Read the answers to the messages of a pipeline up to its end, as they come; give the first failure."""
+    failure: PipelineFailure | None = None
+    number = 0
+    while True:
+        unsent = pgconn.flush()
+        ready = yield Wait.RW if unsent else Wait.R
+        if not ready & Ready.R:
+            continue
+        pgconn.consume_input()
+        while not pgconn.is_busy():
+            result = pgconn.get_result()
+            # None stands after the answer to each message, and also where there is nothing more for now.
+            if result is None and (pgconn.is_busy() or (result := pgconn.get_result()) is None):
+                break
+            if result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return failure
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                error = error_from_result(result, encoding="utf-8")
+                lost = pgconn.status != pq.ConnStatus.OK
+                failure = failure or PipelineFailure(number, ServerFailure(_server_error(error, lost=lost)))
+            elif failure is None:
+                done(number, result)
+            number += 1
+
+
 def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
     """Run one of psycopg's generators to its end, calling `tick` while nothing comes.
 
@@ -269,9 +444,10 @@ def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
         wanted = next(generator)
         while True:
             poll.register(descriptor, _EVENTS[wanted])
-            ready = poll.poll(_TICK_SECONDS * 1000)
+            pause = min(max(_FIRST_TICK_SECONDS, (last - began) / 2), _TICK_SECONDS)
+            ready = poll.poll(pause * 1000)
             now = time.monotonic()
-            if tick is not None and now - last >= _TICK_SECONDS:
+            if tick is not None and now - last >= pause:
                 last = now
                 tick(now - began)
             wanted = generator.send(_ready(ready[0][1])) if ready else wanted
@@ -314,6 +490,30 @@ def facts(connection: Connection) -> Facts:
     version = connection.info.parameter_status("server_version") or ""
     number = connection.info.server_version
     return Facts(pid, encoding, database, linux, may_identify, version.partition(" ")[0], number)
+
+
+def _begun(results: list[PGresult]) -> Begun:
+    (*_, row) = (result for result in results if result.nfields == _FENCE_COLUMNS)
+    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+
+
+def _literal_level(level: str | None) -> LiteralString:
+    """Vouch for an isolation level by finding it among those there are."""
+    return next(one for one in _LEVELS if one == (level or _LEVELS[0]))
+
+
+def _imposed(lock_timeout: int) -> bytes:
+    text = f"{lock_timeout}ms"
+    return QUERIES["impose"].format(lock_timeout=text, lock_timeout_text=text).as_bytes(None)
+
+
+def _patient(seconds: float) -> bytes:
+    return sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None)
+
+
+def _milliseconds(seconds: float) -> int:
+    """Give a timeout as the server counts it; 0 would mean none."""
+    return max(1, round(seconds * 1000))
 
 
 def _message(parts: tuple[sql.Composable, ...]) -> bytes:

@@ -60,7 +60,8 @@ class _Case:
 
 
 def circumstances(work: Workplace, failure: ServerFailure) -> Circumstances:
-    """Give what is known about a failure beside what the server said; the transaction it was in is rolled back."""
+    """Give what is known about a failure beside what the server said; rolls back what is still open."""
+    work.session.rollback()
     case = _Case(work, failure)
     if failure.error.raised:
         return _raised(case)

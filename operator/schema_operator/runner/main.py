@@ -11,14 +11,18 @@ from schema_operator.api.request import VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history import store
+from schema_operator.runner.batches import Simple, grouped
 from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, mismatches, plan, refuse_mismatch
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.apply import apply
+from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
-from schema_operator.runner.steps.install import history_of, require_recordable
-from schema_operator.runner.steps.own import own
+from schema_operator.runner.steps.install import history_of, present_history, require_recordable
+from schema_operator.runner.steps.own import own, visit
 from schema_operator.runner.steps.rollback import rollback
+from schema_operator.runner.steps.show import show
+from schema_operator.runner.steps.units import abandon
 from schema_operator.runner.steps.verify import after_commit, require_single_statements
 from schema_operator.runner.transaction import look
 from schema_operator.runner.workplace import Workplace
@@ -26,24 +30,28 @@ from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema_operator.api.report import RunReport
-    from schema_operator.api.request import RunRequest
-    from schema_operator.history.records import History
+    from schema_operator.api.request import RunRequest, Verification
     from schema_operator.postgres.address import Address
     from schema_operator.runner.report import Reporter
     from schema_operator.runner.stop import Stop
-    from schema_operator.scripts.script import ScriptSet
+    from schema_operator.scripts.script import Script, ScriptSet
 
 _MOST_IGNORED_NAMED: Final = 10
 
 
-def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop) -> RunReport:
+def run(
+    request: RunRequest, address: Address | None, reporter: Reporter, stop: Stop, *, only_plan: bool = False
+) -> RunReport:
     """Do what a request asks and give the report; never raises for what can go wrong in a run.
 
-    `address` is for callers that have one; without it, the request says where the credentials are.
+    `address` is for callers that have one; without it, the request says where the credentials are. With `only_plan`,
+    what would be done is in the report, no lock is taken, and nothing is changed.
     """
     began = time.monotonic()
-    work = Workplace(request, reporter, stop)
+    work = Workplace(request, reporter, stop, only_looks=only_plan)
     error: SchemaOperatorError | None = None
     try:
         with stop.listening():
@@ -60,19 +68,38 @@ def run(request: RunRequest, address: Address | None, reporter: Reporter, stop: 
 
 
 def _run(work: Workplace, address: Address | None) -> None:
-    if work.request.version is not None:
-        Version.parse(work.request.version)
+    _require_versions(work.request)
     scripts = scripts_of(work.request)
     if scripts.ignored:
         work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
+    if work.only_looks:
+        _look(work, scripts)
+        return
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
     work.findings = work.findings.with_history(history_of(work))
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _carry_out(work, decided)
+
+
+def _look(work: Workplace, scripts: ScriptSet) -> None:
+    """Plan as a run does, but without a lock and without installing anything, and show the plan."""
+    visit(work)
+    work.reporter.progress(Step.PLANNING, "reading the history")
+    work.findings = work.findings.with_history(present_history(work))
+    decided = _plan(work, scripts)
+    work.findings = work.findings.with_plan(decided, scripts)
+    show(work, decided)
+
+
+def _require_versions(request: RunRequest) -> None:
+    """Refuse what is no version before anything is connected to; raises `Refused(MalformedVersion)`."""
+    for text in (request.version, request.baseline, *request.requires.versions):
+        if text is not None:
+            Version.parse(text)
 
 
 def _ignored(files: tuple[str, ...]) -> str:
@@ -93,7 +120,7 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts)
+    check(scripts, allow=request.allow)
     return scripts
 
 
@@ -104,17 +131,30 @@ def _address(request: RunRequest) -> Address:
 
 
 def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
-    request, history = work.request, _history(work)
+    request, history = work.request, work.history
     for mismatch in mismatches(scripts, history, request.version):
         stored = look(work, lambda: store.stored_scripts(work.session, mismatch.applied.version), pinned=True)  # noqa: B023 (called at once)
         refuse_mismatch(mismatch, stored.up, work.owner)
     return plan(scripts, history, request.version, work.owner, request.out_of_order)
 
 
-def _history(work: Workplace) -> History:
-    if work.findings.now is None:
-        raise RuntimeError("the history is read before it is planned with")
-    return work.findings.now
+def _apply_all(work: Workplace, scripts: Sequence[Script], early: Sequence[Verification]) -> None:
+    """Apply versions in their order: plain ones together, the others, and those that need patience, by themselves."""
+    for group in grouped(scripts, work.history, last_is_verified=bool(early)):
+        if isinstance(group, tuple):
+            _apply_together(work, group)
+        else:
+            apply(work, group, early if group is scripts[-1] else [])
+
+
+def _apply_together(work: Workplace, batch: Sequence[Simple]) -> None:
+    while len(batch) > 1:
+        done = apply_batch(work, batch)
+        if done < len(batch):
+            apply(work, batch[done].script, [])
+        batch = batch[done + 1 :]
+    for one in batch:
+        apply(work, one.script, [])
 
 
 def _carry_out(work: Workplace, decided: Plan) -> None:
@@ -123,12 +163,13 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
     The resource's checks are about the wanted version: those before commit belong to the last application; where
     nothing is applied, all run on what is there, so that the end of a run never depends on how it got there.
     """
-    if decided.rollbacks or decided.applies:
+    if decided.abandons or decided.rollbacks or decided.applies:
         require_recordable(work)
+    for unit in decided.abandons:
+        abandon(work, unit)
     for version in decided.rollbacks:
         rollback(work, version)
     verify = work.request.verify
     early = [one for one in verify if one.when is VerifyWhen.BEFORE_COMMIT] if decided.applies else []
-    for script in decided.applies:
-        apply(work, script, early if script is decided.applies[-1] else [])
+    _apply_all(work, decided.applies, early)
     after_commit(work, [one for one in verify if one not in early])

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.api.report import Action, Outcome, Place, RunReport, Server, VerificationReport
+from schema_operator.api.report import (
+    Action,
+    Outcome,
+    Place,
+    PlannedVersion,
+    RunReport,
+    Server,
+    VerificationReport,
+)
 from schema_operator.api.version import NOTHING
 from schema_operator.errors import (
     Failed,
@@ -59,6 +67,8 @@ class Findings:
     rolled_back: tuple[str, ...] = ()
     verification: tuple[VerificationReport, ...] = ()
     blocker: str | None = None
+    shown: tuple[PlannedVersion, ...] | None = None
+    """What was shown of the plan, where showing it was all that was asked for."""
 
     def with_history(self, history: History) -> Findings:
         """Give the findings after the history was read."""
@@ -108,6 +118,7 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
         verification=findings.verification,
         blocker=findings.blocker,
         server=findings.server,
+        plan=findings.shown,
         seconds=round(seconds, 3),
     )
 
@@ -141,6 +152,8 @@ def _highest(history: History | None, findings: Findings) -> str | None:
 
 
 def _success(findings: Findings) -> str:
+    if findings.shown is not None:
+        return _would(findings, findings.shown)
     parts = []
     if findings.rolled_back:
         parts.append(f"Rolled back {_listed(findings.rolled_back)}.")
@@ -150,6 +163,17 @@ def _success(findings: Findings) -> str:
         parts.append("Nothing to do.")
     parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
     return " ".join(parts)
+
+
+def _would(findings: Findings, planned: tuple[PlannedVersion, ...]) -> str:
+    """Say what a run would do; nothing was done."""
+    versions = {action: tuple(one.version for one in planned if one.action is action) for action in Action}
+    verbs = {Action.ROLLBACK: "roll back", Action.APPLY: "apply"}
+    parts = [f"{verb} {_listed(versions[action])}" for action, verb in verbs.items() if versions[action]]
+    present = f"The schema is at version {_highest(findings.now, findings) or NOTHING}; nothing was changed."
+    other = f" Another run is at work and may change that: {findings.blocker}." if findings.blocker else ""
+    would = f"A run would {', then '.join(parts)}." if parts else "Nothing to do."
+    return f"{would} {present}{other}"
 
 
 def _listed(versions: tuple[str, ...]) -> str:

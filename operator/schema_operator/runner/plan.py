@@ -16,22 +16,25 @@ from typing import TYPE_CHECKING, NoReturn
 from schema_operator.api.request import OutOfOrder
 from schema_operator.api.version import NOTHING, Version
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.history.records import Direction
 from schema_operator.scripts.reading import require_not_empty
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
-    from schema_operator.history.records import AppliedVersion, History
+    from schema_operator.history.records import AppliedVersion, History, OpenUnit
     from schema_operator.scripts.script import Script, ScriptSet
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done, in this order: the rollbacks, then the applications."""
+    """What is done, in this order."""
 
     wanted: Version
     rollbacks: tuple[AppliedVersion, ...] = ()
     applies: tuple[Script, ...] = ()
+    abandons: tuple[OpenUnit, ...] = ()
+    """What was begun, has done nothing, and is not wanted any more; the last row about each. Comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,23 @@ def plan(
     Raises `Refused`: EmptySource, MalformedVersion, UnknownVersion, NotReversible, VersionInTheWay, OutOfOrder.
     """
     goal = goal_of(scripts, history, wanted)
-    rollbacks = tuple(one for one in reversed(history.of(owner)) if one.version > goal)
-    applies = tuple(one for one in scripts.scripts if one.version <= goal and history.get(one.version) is None)
+    _require_resumable(scripts, history, owner, goal)
+    rollbacks = tuple(
+        one for one in reversed(history.of(owner)) if one.version > goal or _half_rolled_back(one.version, history)
+    )
+    gone = {one.version for one in rollbacks}
+    applies = tuple(
+        one
+        for one in scripts.scripts
+        if one.version <= goal and (history.get(one.version) is None or one.version in gone)
+    )
     _require_none_of_others_above(scripts, history, owner, goal)
     _require_nothing_in_the_way(rollbacks, history, owner)
     _require_reversible(rollbacks)
     if out_of_order is OutOfOrder.REFUSE:
         _require_order(applies, history, owner, goal)
-    return Plan(goal, rollbacks, applies)
+    abandons = _abandoned(history, owner, (*gone, *(one.version for one in applies)))
+    return Plan(goal, rollbacks, applies, abandons)
 
 
 def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version:
@@ -115,6 +127,45 @@ def first_difference(stored: str, present: str) -> int | None:
     """Give the number of the first line that differs; None where only the bytes differ (a byte-order mark)."""
     pairs = zip_longest(stored.split("\n"), present.split("\n"))
     return next((number for number, (old, new) in enumerate(pairs, start=1) if old != new), None)
+
+
+def _half_rolled_back(version: Version, history: History) -> bool:
+    """Whether a rollback is done in part: it is finished first, whatever is wanted now."""
+    return history.is_half_done(version, Direction.ROLLBACK)
+
+
+def _abandoned(history: History, owner: str | None, goes_on: Collection[Version]) -> tuple[OpenUnit, ...]:
+    """Give the statements of ours that were begun, and with which this plan does not go on."""
+    last = {(one.version, one.direction): one for one in history.open if one.owner == owner}
+    return tuple(
+        one
+        for (version, direction), one in last.items()
+        if version not in goes_on and not history.is_half_done(version, direction)
+    )
+
+
+def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
+    """Refuse where a version is applied in part and what is wanted now does not finish it."""
+    for one in history.open:
+        known = scripts.get(one.version)
+        if one.owner != owner and known is not None and one.version <= goal:
+            whose = one.owner or "nobody in particular (by hand, without --as)"
+            _refuse_half_done(one, f"it was begun for {whose}, who must finish it first")
+        ours = one.owner == owner and one.direction is Direction.APPLY and one.finished
+        if ours and known is None:
+            _refuse_half_done(one, "its script is no longer there; put it back, so that it can be finished")
+        if ours and one.version > goal:
+            _refuse_half_done(one, f"{goal} is wanted; want {one.version} until it is finished, then go back")
+
+
+def _refuse_half_done(one: OpenUnit, why: str) -> NoReturn:
+    what = "applied" if one.direction is Direction.APPLY else "rolled back"
+    state = "done" if one.finished else "begun"
+    raise Refused(
+        Reason.PARTLY_APPLIED,
+        f"this version is {what} in part (unit {one.unit} of {one.units} is {state}), and {why}",
+        Location(version=one.version.text),
+    )
 
 
 def _require_none_of_others_above(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from schema_operator.api.report import (
+    Action,
     LogLine,
     Outcome,
+    PlannedVersion,
     Progress,
     RunReport,
     VerificationReport,
@@ -109,8 +111,16 @@ def text_of(report: RunReport) -> tuple[str, ...]:
     lines = [head]
     if report.versions and report.outcome is not Outcome.DONE:
         lines.append(f"Before that, this run has finished {', '.join(report.versions)}, which stays so.")
+    lines.extend(_planned(one) for one in report.plan or ())
     lines.extend(_verification(one) for one in report.verification)
     return tuple(lines)
+
+
+def _planned(one: PlannedVersion) -> str:
+    verb = "roll back" if one.action is Action.ROLLBACK else "apply"
+    statements = "1 statement" if one.statements == 1 else f"{one.statements} statements"
+    parts = "in one transaction" if one.units == 1 else f"in {one.units} parts, not atomic"
+    return f"{verb} {one.version}: {one.file}, {statements} {parts}"
 
 
 def _verification(one: VerificationReport) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,21 +17,27 @@ from schema_operator.errors import (
     SchemaOperatorError,
     Stopped,
 )
-from schema_operator.postgres.guard import FENCE, Holder
-from schema_operator.postgres.session import Begun, CommitLost
+from schema_operator.postgres.guard import FENCE
+from schema_operator.postgres.locks import names
+from schema_operator.postgres.session import OURS, SCRIPT, Begun, CommitLost, Opening
 from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain, to_error
+from schema_operator.runner.patience import Patience
 from schema_operator.runner.polling import Lines, Pauses
 from schema_operator.runner.report import Step
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.locking import RelationName
 
 T = TypeVar("T")
 
 END_OLD_SESSION_SECONDS: Final = 5.0
 """After which a session whose connection was lost, and which still holds the fence, is ended."""
 _CANCEL_AGAIN_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = (0.2, 0.4)
+PATIENT_SECONDS: Final = 600.0
+"""How long a statement at least waits for a lock that nobody else is kept from by its waiting. An index that is built
+concurrently waits for every transaction that is older than it, and is lost when it gives up."""
+_LOOK_SECONDS: Final = (0.01, 0.2, 0.4)
 _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
@@ -45,8 +50,9 @@ class Deed:
     """Asks the database, in a later transaction, whether this one was committed."""
     what: str
     """For messages, for example `version 1.2.0`."""
-    pinned: bool = False
-    """Whether the body is our own and not a script."""
+    opening: Opening = SCRIPT
+    wanted: tuple[RelationName, ...] = ()
+    """Relations the body is known to lock: who holds them for long is waited for before the transaction begins."""
 
 
 def commit(work: Workplace, deed: Deed) -> None:
@@ -55,15 +61,15 @@ def commit(work: Workplace, deed: Deed) -> None:
     Raises `Retryable` (nothing was changed), `Failed` (rolled back), `LockHeld`, `OutcomeUnknown`, `Stopped`.
     """
 
-    def attempt() -> None:
-        deed.body(_begin(work, pinned=deed.pinned))
+    def attempt(lock_timeout: float) -> None:
+        deed.body(_begin(work, deed.opening, lock_timeout))
         work.stop.check()
         work.session.commit()
 
     try:
-        _again(work, attempt)
+        insist(work, attempt, deed.wanted, keeps=deed.opening.keeps)
     except CommitLost:
-        if not _resolve(work, deed):
+        if not resolve(work, deed.done, deed.what):
             raise Retryable(
                 Reason.CONNECTION_LOST,
                 f"the connection was lost at the COMMIT of {deed.what}; the history says that it was not committed, so "
@@ -74,13 +80,42 @@ def commit(work: Workplace, deed: Deed) -> None:
 def look(work: Workplace, body: Callable[[], T], *, pinned: bool) -> T:
     """Run a body in a read-only transaction that is rolled back; raises as `commit` does."""
 
-    def attempt() -> T:
-        _begin(work, pinned=pinned, read_only=True)
+    def attempt(lock_timeout: float) -> T:
+        if work.only_looks:
+            work.session.begin_look()
+        else:
+            _begin(work, OURS if pinned else SCRIPT, lock_timeout, read_only=True)
         value = body()
         work.session.rollback()
         return value
 
-    return _again(work, attempt)
+    return insist(work, attempt)
+
+
+def alone(work: Workplace, body: Callable[[], T], prepare: Callable[[], None], *, patient: bool) -> T:
+    """Run a body outside of any transaction, under the fence; raises as `commit` does.
+
+    `prepare` sets the session up before our limits are set. `patient` is for what keeps nobody waiting while it waits.
+    """
+
+    def attempt(lock_timeout: float) -> T:
+        with _fenced(work):
+            prepare()
+            seconds = max(work.request.locks.give_up_seconds, PATIENT_SECONDS) if patient else lock_timeout
+            work.session.limit_alone(seconds)
+            return body()
+
+    return insist(work, attempt, keeps=True)
+
+
+@contextmanager
+def _fenced(work: Workplace) -> Iterator[None]:
+    keys = work.guard.keys()
+    _wait_for_fence(work, lambda: work.session.begin_alone(keys))
+    try:
+        yield
+    finally:
+        work.session.end_alone(keys)
 
 
 class Watch:
@@ -92,7 +127,7 @@ class Watch:
         self._cancelled = -_CANCEL_AGAIN_SECONDS
 
     def __call__(self, seconds: float) -> None:
-        """Is called about ten times a second, with the seconds the statement has run."""
+        """Is called again and again, at first after a few milliseconds, with the seconds the statement has run."""
         if self._work.stop.requested and seconds - self._cancelled >= _CANCEL_AGAIN_SECONDS:
             self._cancelled = seconds
             self._work.session.cancel()
@@ -103,41 +138,41 @@ class Watch:
     def _see_blockers(self) -> None:
         # The guard may be gone; then the next transaction finds out, at the fence.
         with suppress(ServerFailure):
-            blockers = self._work.guard.blockers(self._work.session.pid)
+            show = self._work.request.locks.show_queries
+            blockers, wanted = self._work.guard.blockers(self._work.session.pid, show_queries=show)
             if blockers:
-                self._work.findings = replace(self._work.findings, blocker=_names(blockers))
+                self._work.findings = replace(self._work.findings, blocker=names(blockers))
+            if wanted is not None:
+                self._work.wanted = (*(one for one in self._work.wanted if one != wanted), wanted)
 
 
-def _again(work: Workplace, attempt: Callable[[], T]) -> T:
-    """Make attempts until one passes, fails for good, or time is up; what is open is rolled back between them."""
-    pauses = Pauses(work.request.locks.give_up_seconds, shortest=0.05, longest=2.0)
-    work.findings = replace(work.findings, blocker=None)
-    while True:
+def insist(
+    work: Workplace, attempt: Callable[[float], T], wanted: tuple[RelationName, ...] = (), *, keeps: bool = False
+) -> T:
+    """Make attempts until one passes, fails for good, or time is up; what is open is rolled back between them.
+
+    An attempt is given the seconds it may wait for a lock.
+    """
+    patience = Patience(work, wanted, keeps=keeps)
+    for lock_timeout in patience:
         try:
-            value = attempt()
+            value = attempt(lock_timeout)
         except ServerFailure as failure:
             work.session.rollback()
             work.stop.check()
-            if explain(failure.error).verdict is not Verdict.TRY_AGAIN or pauses.over:
-                raise _error(work, failure) from None
-            blocker = work.findings.blocker
-            work.reporter.progress(
-                Step.WAITING,
-                f"waiting for a lock{f' held by {blocker}' if blocker else ''}, trying again",
-                version=failure.location.version,
-                statement=failure.location.statement,
-                statements=failure.location.statements,
-            )
+            if explain(failure.error).verdict is not Verdict.TRY_AGAIN or not patience.allows_another(failure):
+                raise failed(work, failure) from None
         except (SchemaOperatorError, CommitLost):
             work.session.rollback()
             raise
         else:
             work.findings = replace(work.findings, blocker=None)
             return value
-        work.stop.sleep(pauses.next() * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, so that two do not keep step)
+    raise AssertionError("attempts end by themselves")
 
 
-def _error(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
+def failed(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
+    """Give the error that users see of a failure that was the last."""
     from schema_operator.runner.enquiry import circumstances  # noqa: PLC0415 (most runs need none)
 
     located = replace(failure.location, sqlstate=failure.error.sqlstate)
@@ -148,24 +183,27 @@ def _error(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
     return error
 
 
-def _begin(work: Workplace, *, pinned: bool, read_only: bool = False) -> Begun:
+def _begin(work: Workplace, opening: Opening, lock_timeout: float, *, read_only: bool = False) -> Begun:
     """Begin a transaction that holds the fence; raises `LockHeld` where another keeps it, `Retryable(GuardLost)`."""
+    keys = work.guard.keys()
+    return _wait_for_fence(
+        work, lambda: work.session.begin(keys, opening, read_only=read_only, lock_timeout=lock_timeout)
+    )
+
+
+def _wait_for_fence(work: Workplace, ask: Callable[[], Begun]) -> Begun:
     pauses = Pauses(work.request.lock_wait_seconds, shortest=0.05, longest=0.5)
     lines = Lines()
     while True:
         work.stop.check()
-        begun = work.session.begin(work.guard.keys(), read_only=read_only, pinned=pinned)
+        begun = ask()
         if begun.fenced and begun.guarded:
             return begun
         work.session.rollback()
         if begun.fenced:
-            raise Retryable(
-                Reason.GUARD_LOST,
-                "the session that keeps other runs away was ended, so another run may have come in between; nothing of "
-                "the present version was changed; the next run reads the history anew",
-            )
+            raise guard_lost()
         found = work.guard.holders(FENCE)
-        holders = _names(found)
+        holders = names(found)
         if pauses.over:
             work.findings = replace(work.findings, blocker=holders)
             raise LockHeld(Reason.LOCK_HELD, f"a transaction of another run is still open: {holders}; wait for its end")
@@ -174,44 +212,49 @@ def _begin(work: Workplace, *, pinned: bool, read_only: bool = False) -> Begun:
         work.stop.sleep(pauses.next())
 
 
-def _names(holders: tuple[Holder, ...]) -> str:
-    return ", ".join(str(holder) for holder in holders) or "a session that has just ended"
+def guard_lost() -> Retryable:
+    """Give the error of a run whose guard session has gone."""
+    return Retryable(
+        Reason.GUARD_LOST,
+        "the session that keeps other runs away was ended, so another run may have come in between; nothing of "
+        "the present version was changed; the next run reads the history anew",
+    )
 
 
-def _resolve(work: Workplace, deed: Deed) -> bool:
+def resolve(work: Workplace, done: Callable[[], bool], what: str) -> bool:
     """Find out whether a transaction whose COMMIT was not answered was committed: lock first, then ask the history.
 
     Raises `OutcomeUnknown` where that cannot be proved in time.
     """
     old_pid, old_started = work.session.pid, work.session.started
     work.session.close()
-    pauses = Pauses(work.request.locks.give_up_seconds, shortest=0.1, longest=2.0)
+    pauses = Pauses(work.request.locks.give_up_seconds, shortest=0.02, longest=2.0)
     while not pauses.over and not work.stop.requested:
         with suppress(ServerFailure, Retryable, Refused):
-            if (answer := _ask(work, deed)) is not None:
+            if (answer := _ask(work, done)) is not None:
                 return answer
             if pauses.elapsed > END_OLD_SESSION_SECONDS and old_started:
                 work.guard.end_backend(old_pid, old_started)
         time.sleep(pauses.next())
     raise OutcomeUnknown(
         Reason.OUTCOME_UNKNOWN,
-        f"the connection was lost at the COMMIT of {deed.what}, and the history could not be read since; the next run "
+        f"the connection was lost at the COMMIT of {what}, and the history could not be read since; the next run "
         "reads it and knows",
     )
 
 
-def _ask(work: Workplace, deed: Deed) -> bool | None:
+def _ask(work: Workplace, done: Callable[[], bool]) -> bool | None:
     """Ask once; None where the old session may still be at its COMMIT, or another run is at work."""
     try:
         work.open_session()
-        begun = work.session.begin(work.guard.keys(), read_only=True, pinned=True)
+        begun = work.session.begin(work.guard.keys(), read_only=True)
         if begun.fenced and not begun.guarded:
             work.session.rollback()
             work.open_guard(work.address)
-            return None if not work.guard.try_lock() else _ask(work, deed)
+            return None if not work.guard.try_lock() else _ask(work, done)
         if not begun.fenced:
             return None
-        answer = deed.done()
+        answer = done()
         work.session.rollback()
     except Stopped:
         return None

@@ -12,11 +12,16 @@ from schema_operator.postgres.session import Session
 from schema_operator.runner.outcome import Findings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schema_operator.api.request import RunRequest
+    from schema_operator.history.records import History
     from schema_operator.postgres.address import Address
+    from schema_operator.postgres.locks import Wanted
     from schema_operator.postgres.session import Facts
     from schema_operator.runner.report import Reporter
     from schema_operator.runner.stop import Stop
+    from schema_operator.scripts.locking import RelationName
 
 APPLICATION = "schema-operator"
 T = TypeVar("T")
@@ -25,11 +30,15 @@ T = TypeVar("T")
 class Workplace:
     """A run's tools. Sessions can be replaced (after a lost COMMIT); findings are succeeded by newer ones."""
 
-    def __init__(self, request: RunRequest, reporter: Reporter, stop: Stop) -> None:
+    def __init__(self, request: RunRequest, reporter: Reporter, stop: Stop, *, only_looks: bool = False) -> None:
         self.request = request
+        self.only_looks = only_looks
+        """Whether the run only says what it would do: then it takes no lock, and every transaction is read-only."""
         self.reporter = reporter
         self.stop = stop
         self.findings = Findings(owner=self.owner)
+        self.wanted: tuple[Wanted, ...] = ()
+        """The locks that the present transaction needs, as far as that is known."""
         self._address: Address | None = None
         self._guard: Guard | None = None
         self._session: Session | None = None
@@ -72,6 +81,11 @@ class Workplace:
         """Where the database is."""
         return _there(self._address)
 
+    @property
+    def history(self) -> History:
+        """The history as this run knows it."""
+        return _there(self.findings.now)
+
     def open_guard(self, address: Address) -> None:
         """Open the guard session, without its lock, and learn what the server is; replaces one that was lost."""
         if self._guard is not None:
@@ -88,6 +102,12 @@ class Workplace:
         with self.stop.at_once():
             connection = connect(self.address, self._application())
         self._session = Session(connection, self.facts, self.address.role)
+
+    def resolved(self, names: Sequence[RelationName], *, keeps: bool) -> tuple[Wanted, ...]:
+        """Find the relations a transaction will lock; for those that do not exist yet nobody can be in the way."""
+        if not names:
+            return ()
+        return self.session.resolve([(one.schema, one.name, one.mode.value) for one in names], keeps=keeps)
 
     def close(self) -> None:
         """End both sessions, the working one first, so that the guard outlives what it guards."""

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
@@ -22,9 +23,12 @@ from schema_operator.scripts.statements import (
     transaction_control,
     turns_off_standard_strings,
 )
+from schema_operator.scripts.units import divide_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    _Rule = Callable[[Statement], "Finding | None"]
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
@@ -39,26 +43,27 @@ class Finding:
     sentence: str
 
 
-def check(scripts: ScriptSet) -> None:
+def check(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts):
+    for problem in _problems(scripts, allow):
         raise problem
 
 
-def problems(scripts: ScriptSet) -> tuple[Refused, ...]:
-    """Give all that is wrong, by version, then up, down, verify, then line.
+def problems(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> tuple[Refused, ...]:
+    """Give all that is wrong and not allowed by name, by version, then up, down, verify, then line.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
     the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
     """
-    return tuple(_problems(scripts))
+    return tuple(_problems(scripts, allow))
 
 
-def _problems(scripts: ScriptSet) -> Iterator[Refused]:
+def _problems(scripts: ScriptSet, allow: Collection[Acknowledgement]) -> Iterator[Refused]:
+    may_be_empty = {ScriptKind.UP} if Acknowledgement.EMPTY_SCRIPT in allow else set()
     for script in scripts.scripts:
         for kind, source in script.sources:
-            for problem in _problems_of(kind, source):
+            for problem in _problems_of(kind, source, may_be_empty):
                 yield _in_script(problem, script, source)
 
 
@@ -67,15 +72,18 @@ def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
     return Refused(problem.reason, problem.sentence, location)
 
 
-def _problems_of(kind: ScriptKind, source: Source) -> Iterator[Refused]:
+def _problems_of(kind: ScriptKind, source: Source, may_be_empty: Collection[ScriptKind]) -> Iterator[Refused]:
     try:
         pieces = lex(source.text)
     except Refused as unclosed:
         yield unclosed
         return
     statements = statements_in(source.text, pieces)
-    found = [*_meta_commands(source.text, pieces), *_findings(statements)]
-    if not statements and not found:
+    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
+    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules)]
+    if kind is not ScriptKind.VERIFY:
+        found.extend(_division(statements, source))
+    if not statements and not found and kind not in may_be_empty:
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 
@@ -103,40 +111,42 @@ def _is_of_pg_dump(text: str, piece: Piece) -> bool:
     return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
 
 
-def _findings(statements: tuple[Statement, ...]) -> Iterator[Refused]:
+def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Refused]:
+    try:
+        divide_for(source, statements)
+    except Refused as refused:
+        yield refused
+
+
+def _findings(statements: tuple[Statement, ...], rules: Sequence[_Rule]) -> Iterator[Refused]:
     for statement in statements:
         location = Location(
             statement=statement.number, statements=len(statements), line=statement.line, column=statement.column
         )
-        for rule in RULES:
+        for rule in rules:
             if finding := rule(statement):
                 yield Refused(finding.reason, finding.sentence, location)
 
 
 def refuse_transaction_control(statement: Statement) -> Finding | None:
-    """Keep a script inside the one transaction its version runs in."""
+    """Keep a verify script inside the transaction that it looks at."""
     command = transaction_control(statement)
     if command is None:
         return None
     return Finding(
         Reason.TRANSACTION_CONTROL,
-        f"{command} is not possible in a script, because each version runs in one transaction of its own; remove it",
+        f"{command} is not possible in a verify script, which runs inside the transaction of its version; remove it",
     )
 
 
 def refuse_what_needs_no_transaction(statement: Statement) -> Finding | None:
-    """Say before anything runs what the server would say in the middle (SQLSTATE 25001)."""
+    """Say of a verify script before anything runs what the server would say in the middle (SQLSTATE 25001)."""
     command = needs_no_transaction(statement)
     if command is None:
         return None
-    remedy = (
-        "leave out CONCURRENTLY (the table is then locked meanwhile)"
-        if command.endswith("CONCURRENTLY")
-        else "remove it from the script"
-    )
     return Finding(
         Reason.NEEDS_NO_TRANSACTION,
-        f"{command} cannot run in a transaction, and each version runs in one; {remedy} or run it by hand",
+        f"{command} cannot run in a transaction, and a verify script runs in that of its version; remove it",
     )
 
 
@@ -174,10 +184,14 @@ def refuse_other_strings(statement: Statement) -> Finding | None:
     )
 
 
-RULES: Final[tuple[Callable[[Statement], Finding | None], ...]] = (
-    refuse_transaction_control,
-    refuse_what_needs_no_transaction,
+RULES: Final[tuple[_Rule, ...]] = (
     refuse_copy,
     refuse_other_strings,
 )
-"""All rules for statements, in the order in which they speak."""
+"""The rules for statements of all scripts, in the order in which they speak."""
+VERIFY_RULES: Final[tuple[_Rule, ...]] = (
+    refuse_transaction_control,
+    refuse_what_needs_no_transaction,
+    *RULES,
+)
+"""The rules for statements of verify scripts. Those of other scripts are divided into units instead."""

@@ -21,6 +21,9 @@ __all__ = [
     "CopyForm",
     "Statement",
     "copy_of",
+    "is_about_rows",
+    "is_setting",
+    "may_change_settings",
     "needs_no_transaction",
     "statements_in",
     "statements_of",
@@ -95,6 +98,46 @@ def _ending(command: str, rest: list[str]) -> str | None:
         return f"{command} PREPARED"
     to_savepoint = command == "ROLLBACK" and "TO" in rest[:2]
     return None if to_savepoint else command
+
+
+def is_setting(statement: Statement) -> bool:
+    """Whether a statement only sets up its session: SET, RESET, or a SELECT of set_config alone.
+
+    SET LOCAL, SET CONSTRAINTS and SET TRANSACTION are about the transaction they stand in, and are none.
+    """
+    match statement.words:
+        case ("SET", "LOCAL" | "CONSTRAINTS" | "TRANSACTION", *_):
+            return False
+        case ("SET" | "RESET", *_):
+            return True
+        case ("SELECT", *_):
+            beginning = [symbol for symbol in islice(tokens(statement.sql), _BEGINNING) if symbol != "."]
+            return beginning[1:2] == ["SET_CONFIG"] or beginning[1:3] == ["PG_CATALOG", "SET_CONFIG"]
+        case _:
+            return False
+
+
+def may_change_settings(statement: Statement) -> bool:
+    """Whether settings of the session may be others after a statement: it sets them, or calls what may."""
+    return not statement.words or statement.words[0] not in _KEEP_SETTINGS
+
+
+_KEEP_SETTINGS: Final = frozenset(
+    {"CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "TRUNCATE", "LOCK", "SAVEPOINT"}
+)
+"""First words of statements that do not change the settings of their session. Data is another matter: a trigger or a
+function in an INSERT may call set_config."""
+
+
+def is_about_rows(statement: Statement) -> bool:
+    """Whether a statement reads and writes rows, and locks no more than these: INSERT, UPDATE, DELETE, MERGE, SELECT.
+
+    What it calls may do anything, but seldom does.
+    """
+    return statement.words[:1] in _ABOUT_ROWS
+
+
+_ABOUT_ROWS: Final = {(word,) for word in ("INSERT", "UPDATE", "DELETE", "MERGE", "SELECT", "WITH", "VALUES", "COPY")}
 
 
 def needs_no_transaction(statement: Statement) -> str | None:

@@ -6,8 +6,10 @@ import pytest
 from schema_operator.api import report as reports
 from schema_operator.api.report import (
     TERMINATION_MESSAGE_LIMIT,
+    Action,
     Outcome,
     Place,
+    PlannedVersion,
     RunReport,
     Server,
     VerificationReport,
@@ -55,6 +57,15 @@ def test_the_failed_verification_is_kept_before_those_that_passed() -> None:
 
 def test_a_small_report_is_whole() -> None:
     assert reports.decode(for_termination_message(big(1, 10))) == big(1, 10)
+
+
+@pytest.mark.parametrize(("versions", "whole"), [(1, True), (400, False)])
+def test_a_plan_is_in_the_termination_message_where_it_fits(versions: int, whole: bool) -> None:
+    one = PlannedVersion(version="1.0.0", action=Action.APPLY, file="1.0.0_first.up.sql", statements=2)
+    report = RunReport(run="r", outcome=Outcome.DONE, message="m", plan=(one,) * versions)
+    text = for_termination_message(report)
+    assert len(text) <= TERMINATION_MESSAGE_LIMIT
+    assert reports.decode(text).plan == (report.plan if whole else None)
 
 
 def test_a_report_with_an_unknown_field_is_no_report() -> None:

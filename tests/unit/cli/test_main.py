@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import subprocess
 import sys
 import tomllib
@@ -11,7 +13,15 @@ import pytest
 
 from schema_operator import __version__
 from schema_operator.api import request as requests
-from schema_operator.api.request import OutOfOrder, RunRequest, ScriptFolder
+from schema_operator.api.request import (
+    Acknowledgement,
+    ChecksumPolicy,
+    LockLimits,
+    OutOfOrder,
+    Requirements,
+    RunRequest,
+    ScriptFolder,
+)
 from schema_operator.cli import run
 from schema_operator.cli.main import _parser, execute
 from schema_operator.errors import Reason, Refused
@@ -65,9 +75,134 @@ def test_limits_of_a_run_are_options_and_win_over_a_request(tmp_path: Path) -> N
     assert asked.out_of_order is OutOfOrder.REFUSE
 
 
+def given(*arguments: str) -> RunRequest:
+    return run.request_of(_parser().parse_args(["run", *arguments]))
+
+
+WRITTEN = RunRequest(
+    run="r",
+    actor="a",
+    checksums=ChecksumPolicy.WARN,
+    locks=LockLimits(max_stall_seconds=0.5, give_up_seconds=60.0, show_queries=True),
+    variables={"a": "1", "b": "2"},
+    requires=Requirements(versions=("1",), extensions=("x",)),
+    baseline="0.9",
+    allow=(Acknowledgement.COPY_DATA,),
+)
+
+# Options, the field of the request, what it is without a request, what it is with the request above.
+OPTIONS: dict[str, tuple[tuple[str, ...], str, object, object]] = {
+    "no checksums": ((), "checksums", ChecksumPolicy.STRICT, ChecksumPolicy.WARN),
+    "checksums": (("--checksums", "Strict"), "checksums", ChecksumPolicy.STRICT, ChecksumPolicy.STRICT),
+    "no limits": ((), "locks", LockLimits(), WRITTEN.locks),
+    "seconds": (
+        ("--max-stall", "0.25"),
+        "locks",
+        LockLimits(max_stall_seconds=0.25),
+        LockLimits(max_stall_seconds=0.25, give_up_seconds=60.0, show_queries=True),
+    ),
+    "durations": (
+        ("--max-stall", "20ms", "--give-up-after", "1m30s"),
+        "locks",
+        LockLimits(max_stall_seconds=0.02, give_up_seconds=90.0),
+        LockLimits(max_stall_seconds=0.02, give_up_seconds=90.0, show_queries=True),
+    ),
+    "no patience": (("--give-up-after", "0"), "locks", LockLimits(give_up_seconds=0.0), None),
+    "queries": (("--show-queries",), "locks", LockLimits(show_queries=True), WRITTEN.locks),
+    "the other lock": (("--lock-wait", "2m"), "lock_wait_seconds", 120.0, 120.0),
+    "no variables": ((), "variables", {}, {"a": "1", "b": "2"}),
+    "variables": (
+        ("--var", "b=x=y", "--var", "C_1="),
+        "variables",
+        {"b": "x=y", "C_1": ""},
+        {"a": "1", "b": "x=y", "C_1": ""},
+    ),
+    "a variable of several lines": (("--var", "b=x\ny"), "variables", {"b": "x\ny"}, {"a": "1", "b": "x\ny"}),
+    "required versions": (
+        ("--requires-version", "2", "--requires-version", "1"),
+        "requires",
+        Requirements(versions=("2", "1")),
+        Requirements(versions=("1", "2"), extensions=("x",)),
+    ),
+    "required extensions": (
+        ("--requires-extension", "y"),
+        "requires",
+        Requirements(extensions=("y",)),
+        Requirements(versions=("1",), extensions=("x", "y")),
+    ),
+    "baseline": (("--baseline", "1.0"), "baseline", "1.0", "1.0"),
+    "no baseline": ((), "baseline", None, "0.9"),
+    "allow": (
+        ("--allow", "EmptyScript", "--allow", "CopyData"),
+        "allow",
+        (Acknowledgement.EMPTY_SCRIPT, Acknowledgement.COPY_DATA),
+        (Acknowledgement.COPY_DATA, Acknowledgement.EMPTY_SCRIPT),
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "field", "bare", "beside"), OPTIONS.values(), ids=OPTIONS.keys())
+def test_what_options_say_stands_in_the_request_and_wins_over_what_is_written(
+    tmp_path: Path, options: tuple[str, ...], field: str, bare: object, beside: object
+) -> None:
+    assert getattr(given("--scripts", "f", *options), field) == bare
+    (tmp_path / "request").write_bytes(requests.encode(WRITTEN))
+    found = getattr(given("--request", str(tmp_path / "request"), *options), field)
+    assert beside is None or found == beside
+
+
+def test_a_variable_is_given_once() -> None:
+    with pytest.raises(Refused) as refused:
+        given("--scripts", "f", "--var", "a=secret", "--var", "a=other")
+    assert refused.value.reason is Reason.INVALID_REQUEST
+    assert "--var gives a twice" in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_choices_are_those_of_the_request() -> None:
+    (options,) = [
+        action.choices["run"] for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    choices = {action.dest: action.choices for action in options._actions if action.choices}
+    assert choices == {
+        "allow": [*Acknowledgement],
+        "checksums": [*ChecksumPolicy],
+        "out_of_order": [*OutOfOrder],
+        "log_format": [*LogFormat],
+    }
+
+
+def test_every_option_is_on_the_page_about_running_by_hand() -> None:
+    (options,) = [
+        action.choices["run"] for action in _parser()._actions if isinstance(action, argparse._SubParsersAction)
+    ]
+    page = (PROJECT.parent / "docs/running-by-hand.md").read_text()
+    table = {
+        option
+        for line in page.splitlines()
+        if line.startswith("| `--")
+        for option in re.findall(r"--[a-z-]+", line.split("|")[1])
+    }
+    known = {option for action in options._actions for option in action.option_strings if option.startswith("--")}
+    assert table == known - {"--help"}
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [
+        ("--max-stall", "0"),
+        ("--max-stall", "0ms"),
+        ("--max-stall", "0.0001"),
+        ("--max-stall", "1.5s"),
+        ("--give-up-after", "-1"),
+        ("--give-up-after", "soon"),
+        ("--checksums", "Ignore"),
+        ("--allow", "Everything"),
+        ("--var", "novalue"),
+        ("--var", "=x"),
+        ("--var", "1a=x"),
+        ("--var", "a-b=x"),
+        ("--var", f"{'a' * 64}=x"),
         ("--lock-wait", "-1"),
         ("--lock-wait", "nan"),
         ("--lock-wait", "inf"),
@@ -79,6 +214,16 @@ def test_limits_that_make_no_sense_are_no_command_line(option: str, value: str) 
     with pytest.raises(SystemExit) as ended:
         _parser().parse_args(["run", "--scripts", "f", f"{option}={value}"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("option", ["--baseline", "--requires-version"])
+def test_other_malformed_versions_are_refused_too(tmp_path: Path, option: str) -> None:
+    (tmp_path / "1_x.up.sql").write_text("SELECT 1")
+    program = Path(sys.executable).with_name("schema-operator")
+    command = [str(program), "run", "--scripts", str(tmp_path), option, "v1", "--uri", "postgresql://127.0.0.1:1/x"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (20, "")
+    assert ended.stderr.startswith("MalformedVersion: 'v1' is not a version")
 
 
 @pytest.mark.parametrize("version", ["v1", "1-rollback"])

@@ -88,6 +88,60 @@ SETTLED = [
         None,
     ),
     (
+        "partly applied: a person is needed, and no attempt is made by itself",
+        observation(migration(status=recorded(RunOutcome.PARTLY_APPLIED, reason="LockTimeout", seconds_ago=9999))),
+        "False LockTimeout",
+        "Stalled",
+        None,
+        None,
+    ),
+    (
+        "partly applied, and the spec has changed since: the next run goes on",
+        observation(migration(generation=2, status=recorded(RunOutcome.PARTLY_APPLIED, reason="DataViolation"))),
+        "False Progressing",
+        "Reconciling",
+        1,
+        None,
+    ),
+    (
+        "partly applied, and the target has changed since: the next run goes on",
+        observation(
+            migration(status=recorded(RunOutcome.PARTLY_APPLIED, reason="DataViolation")), at=target(generation=2)
+        ),
+        "False Progressing",
+        "Reconciling",
+        1,
+        None,
+    ),
+    (
+        "partly applied, and the scripts have changed since: the next run goes on",
+        observation(
+            migration(status=recorded(RunOutcome.PARTLY_APPLIED, reason="DataViolation")), scripts_digest="other"
+        ),
+        "False Progressing",
+        "Reconciling",
+        1,
+        None,
+    ),
+    (
+        "partly applied, and a new run was requested: it goes on",
+        observation(
+            replace(migration(status=recorded(RunOutcome.PARTLY_APPLIED, reason="DataViolation")), requested_at="now")
+        ),
+        "False Progressing",
+        "Reconciling",
+        1,
+        None,
+    ),
+    (
+        "partly applied because the disk was full: goes on by itself after the longest backoff",
+        observation(migration(status=recorded(RunOutcome.PARTLY_APPLIED, reason="DiskFull", seconds_ago=61))),
+        "False DiskFull",
+        "Stalled",
+        2,
+        None,
+    ),
+    (
         "refused because of a Secret, a moment ago",
         observation(migration(status=recorded(RunOutcome.REFUSED, reason="AuthFailed", seconds_ago=10))),
         "False AuthFailed",
@@ -385,6 +439,28 @@ def test_a_failed_verification_after_the_commit_leaves_it_applied_and_not_ready(
     assert found["Verified"] == "False VerificationFailed"
     assert found["Ready"] == "False VerificationFailed"
     assert "Stalled" in found
+
+
+def test_what_is_applied_in_part_is_not_called_applied_and_not_called_as_before() -> None:
+    end = ended(
+        RunOutcome.PARTLY_APPLIED,
+        reason=Reason.DATA_VIOLATION,
+        message="version 2, statement 3 of 4: a value is there twice",
+        report=report(Outcome.PARTLY_APPLIED, version="1.0.0"),
+    )
+    decision = decide(observation(runs=(run(ended=end),)))
+    assert conditions(decision) == {
+        "Stalled": "True DataViolation",
+        "Validated": "True ScriptsValid",
+        "Applied": "False PartlyApplied",
+        "Verified": "Unknown DataViolation",
+        "Ready": "False DataViolation",
+    }
+    assert decision.status is not None
+    messages = {item.type: item.message for item in decision.status.conditions}
+    assert messages["Applied"] == "applied in part: version 2, statement 3 of 4: a value is there twice"
+    assert messages["Stalled"] == messages["Ready"] == "version 2, statement 3 of 4: a value is there twice"
+    assert decision.start is None
 
 
 def test_a_counted_failure_counts_and_one_that_is_not_does_not() -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from schema_operator.api.model import seconds
+from schema_operator.api.duration import seconds
 from schema_operator.api.report import Action, Outcome, Progress, VerificationReport, VerificationResult
 from schema_operator.api.schema_migration import (
     RunOutcome,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schema_operator.api import request as requests
+from schema_operator.api.request import Acknowledgement, ChecksumPolicy, LockLimits, Requirements, TransactionMode
 from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
@@ -60,6 +61,69 @@ def test_the_request_travels_in_the_pod_and_can_be_read_back() -> None:
     assert request.connection.uri == requests.SecretFile(
         secret="shop", key="uri", folder="/run/schema-operator/secrets/shop"
     )
+
+
+def inline(**fields: Any) -> dict[str, Any]:
+    return {"scripts": {"inline": [{"version": "1.0.0", "up": "SELECT 1", **fields}]}}
+
+
+# What a resource or its target says: the specs, the field of the request, what the runner is told.
+ASKED: list[tuple[str, dict[str, Any], dict[str, Any], str, Any]] = [
+    ("out of order", {}, {"outOfOrder": "Allow"}, "out_of_order", requests.OutOfOrder.ALLOW),
+    ("checksums", {}, {"checksums": "Warn"}, "checksums", ChecksumPolicy.WARN),
+    (
+        "locks",
+        {},
+        {"locks": {"maxStall": "1s500ms", "giveUpAfter": "2m", "showQueries": True}},
+        "locks",
+        LockLimits(max_stall_seconds=1.5, give_up_seconds=120.0, show_queries=True),
+    ),
+    ("one limit of locks", {}, {"locks": {"maxStall": "5ms"}}, "locks", LockLimits(max_stall_seconds=0.005)),
+    (
+        "variables",
+        {"variables": [{"name": "a", "value": "1"}, {"name": "b", "value": ""}]},
+        {},
+        "variables",
+        {"a": "1", "b": ""},
+    ),
+    ("required versions", {"requires": {"versions": ["1"]}}, {}, "requires", Requirements(versions=("1",))),
+    ("required extensions", {"requires": {"extensions": ["a"]}}, {}, "requires", Requirements(extensions=("a",))),
+    ("baseline", {"baseline": "0.9"}, {}, "baseline", "0.9"),
+    ("allow", {"allow": ["CopyData"]}, {}, "allow", (Acknowledgement.COPY_DATA,)),
+    (
+        "transaction",
+        inline(transaction="Never"),
+        {},
+        "inline",
+        (requests.InlineScript(version="1.0.0", up="SELECT 1", transaction=TransactionMode.NEVER),),
+    ),
+    ("no transaction", inline(), {}, "inline", (requests.InlineScript(version="1.0.0", up="SELECT 1"),)),
+]
+
+
+@pytest.mark.parametrize(
+    ("spec", "policy", "field", "expected"), [line[1:] for line in ASKED], ids=[line[0] for line in ASKED]
+)
+def test_what_the_resources_say_reaches_the_runner(
+    spec: dict[str, Any], policy: dict[str, Any], field: str, expected: Any
+) -> None:
+    asked = replace(migration(), spec=SchemaMigrationSpec.model_validate(SPEC | spec))
+    connection = {"uriSecret": {"name": "s", "key": "k"}}
+    request = jobs.request_of(asked, at(connection, policy=policy), START)
+    assert getattr(request, field) == expected
+    assert requests.unpack(requests.pack(request).encode()) == request
+    assert jobs.request_of(migration(), at(connection), START) != request
+
+
+def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> None:
+    request = jobs.request_of(migration(), target(), START)
+    bare = requests.RunRequest(run="r", actor="a")
+    fields = ("checksums", "locks", "variables", "requires", "baseline", "allow", "out_of_order")
+    assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
+
+
+def test_who_applies_is_the_resource() -> None:
+    assert jobs.request_of(migration(), target(), START).actor == "shop/shop"
 
 
 def test_secrets_are_mounted_by_reference_and_once_each() -> None:

@@ -155,7 +155,7 @@ async def test_two_migrations_writing_one_target_do_not_undo_each_other_and_hold
 
 
 def _work() -> str:
-    digest = see(migration_of(MIGRATION).spec.scripts, {}).digest
+    digest = see(migration_of(MIGRATION).spec, {}).digest
     assert digest is not None
     return names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts=digest, requested_at=None)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schema_operator.api.schema_migration import ScriptSource
+from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.controller.source import see
 
 UP = {"1.0.0_a.up.sql": "CREATE TABLE a ();", "1.0.0_a.down.sql": "DROP TABLE a;"}
@@ -19,12 +19,16 @@ def only(ending: str) -> dict[str, str]:
     return {name: text for name, text in UP.items() if name.endswith(ending)}
 
 
-def of(*names: str) -> ScriptSource:
-    return ScriptSource.model_validate({"configMaps": [{"name": name} for name in names]})
+def spec(scripts: dict[str, Any], **others: Any) -> SchemaMigrationSpec:
+    return SchemaMigrationSpec.model_validate({"database": {"name": "shop"}, "scripts": scripts, **others})
 
 
-def inline(*scripts: dict[str, str]) -> ScriptSource:
-    return ScriptSource.model_validate({"inline": list(scripts)})
+def of(*names: str) -> SchemaMigrationSpec:
+    return spec({"configMaps": [{"name": name} for name in names]})
+
+
+def inline(*scripts: dict[str, str], **others: Any) -> SchemaMigrationSpec:
+    return spec({"inline": list(scripts)}, **others)
 
 
 SEEN = [
@@ -54,6 +58,19 @@ SEEN = [
     ("a down without its up", of("a"), maps(a={"data": {"1_a.down.sql": "SELECT 1"}}), "MissingUpScript"),
     ("inline, good", inline({"version": "1", "up": "SELECT 1"}), {}, None),
     ("inline, only a comment", inline({"version": "1", "up": "-- nothing"}), {}, "EmptyMigration"),
+    ("inline, only a comment, allowed", inline({"version": "1", "up": "-- nothing"}, allow=["EmptyScript"]), {}, None),
+    (
+        "inline, only a comment, another thing allowed",
+        inline({"version": "1", "up": ";"}, allow=["CopyData"]),
+        {},
+        "EmptyMigration",
+    ),
+    (
+        "inline, an empty check, where an empty script is allowed",
+        inline({"version": "1", "up": ";", "verify": "-- nothing"}, allow=["EmptyScript"]),
+        {},
+        "EmptyMigration",
+    ),
     (
         "inline, equal versions",
         inline({"version": "1", "up": "SELECT 1"}, {"version": "1.0", "up": "SELECT 1"}),
@@ -69,7 +86,7 @@ SEEN = [
     ("source", "config_maps", "reason"), [line[1:] for line in SEEN], ids=[line[0] for line in SEEN]
 )
 def test_what_is_seen_without_a_database(
-    source: ScriptSource, config_maps: dict[str, dict[str, Any] | None], reason: str | None
+    source: SchemaMigrationSpec, config_maps: dict[str, dict[str, Any] | None], reason: str | None
 ) -> None:
     seen = see(source, config_maps)
     assert (seen.problem.reason if seen.problem else None) == reason

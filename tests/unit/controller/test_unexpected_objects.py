@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schema_operator.api.schema_migration import ScriptSource
 from schema_operator.controller import names
 from schema_operator.controller.observation import migration_of, runs_of, sentence, target_of
 from schema_operator.controller.queue import Key, Queue
@@ -70,8 +69,9 @@ def test_a_spec_that_cannot_be_read_is_told_by_field_and_never_by_content() -> N
 
 def test_a_problem_that_is_remembered_does_not_keep_the_scripts() -> None:
     """An exception holds its frames, and these hold every ConfigMap."""
-    source = ScriptSource.model_validate({"inline": [{"version": "1", "up": "SELECT 'open"}]})
-    problem = see(source, {}).problem
+    scripts = {"inline": [{"version": "1", "up": "SELECT 'open"}]}
+    spec = migration_of({"metadata": META, "spec": {**SPEC, "scripts": scripts}}).spec
+    problem = see(spec, {}).problem
     assert problem is not None
     assert (problem.__traceback__, problem.__context__, problem.__cause__) == (None, None, None)
     assert problem.location.statement is not None or problem.location.line is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from schema_operator.api.report import Action, Outcome, VerificationReport, VerificationResult
+from schema_operator.api.report import Action, Outcome, PlannedVersion, VerificationReport, VerificationResult
 from schema_operator.api.request import InlineScript
 from schema_operator.api.version import Version
 from schema_operator.errors import (
@@ -128,6 +130,53 @@ def test_a_failure_after_earlier_versions_says_what_stays() -> None:
     lines = text_of(report)
     assert lines[0].startswith("SyntaxError: version 2")
     assert "finished 1" in lines[1]
+
+
+def _shown(*versions: tuple[str, Action]) -> tuple[PlannedVersion, ...]:
+    return tuple(
+        PlannedVersion(version=version, action=action, file=f"{version}.sql", statements=number, units=number)
+        for number, (version, action) in enumerate(versions, start=1)
+    )
+
+
+PLANS = {
+    "nothing to do": ((), "Nothing to do. The schema is at version 1; nothing was changed."),
+    "an application": (
+        (("2", Action.APPLY),),
+        "A run would apply 2. The schema is at version 1; nothing was changed.",
+    ),
+    "both": (
+        (("1", Action.ROLLBACK), ("2", Action.APPLY), ("3", Action.APPLY)),
+        "A run would roll back 1, then apply 2, 3. The schema is at version 1; nothing was changed.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("versions", "message"), PLANS.values(), ids=PLANS.keys())
+def test_a_plan_says_what_would_be_done_and_that_nothing_was(
+    versions: tuple[tuple[str, Action], ...], message: str
+) -> None:
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"),)))
+    report = report_of("r", replace(findings, shown=_shown(*versions)), None, 0.1)
+    assert (report.outcome, report.message, report.versions, report.versions_count) == (Outcome.DONE, message, (), 0)
+    assert report.plan == _shown(*versions)
+
+
+def test_a_plan_names_the_run_that_may_change_it() -> None:
+    report = report_of("r", replace(Findings(), shown=(), blocker="schema-operator/a (session 7)"), None, 0.1)
+    assert report.message.endswith(" Another run is at work and may change that: schema-operator/a (session 7).")
+
+
+def test_a_plan_as_text_has_a_line_a_version() -> None:
+    findings = replace(Findings(), shown=_shown(("2", Action.ROLLBACK), ("1", Action.APPLY)))
+    assert text_of(report_of("r", findings, None, 0.1))[1:] == (
+        "roll back 2: 2.sql, 1 statement in one transaction",
+        "apply 1: 1.sql, 2 statements in 2 parts, not atomic",
+    )
+
+
+def test_a_run_that_was_no_plan_reports_none() -> None:
+    assert report_of("r", Findings(), None, 0.1).plan is None
 
 
 @pytest.mark.parametrize(

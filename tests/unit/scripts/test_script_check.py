@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.check import check, problems
 from schema_operator.scripts.reading import Entry, from_entries
@@ -36,16 +37,15 @@ PROBLEMS = {
         "or SELECT 1 if",
     ),
     "a commit": ("SELECT 1;\n  COMMIT;", Reason.TRANSACTION_CONTROL, at(2, 3, 2, 2), "COMMIT is not possible"),
-    "a whole block": ("BEGIN; SELECT 1; END;", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 3), "remove it"),
+    "a block never committed": (f"BEGIN; {GOOD}", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 2), "never committed"),
     "a rollback": (f"{GOOD}ROLLBACK", Reason.TRANSACTION_CONTROL, at(1, 24, 2, 2), "ROLLBACK"),
     "two-phase": ("PREPARE TRANSACTION 'a'", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 1), "PREPARE TRANSACTION"),
-    "an index concurrently": (
-        "-- index\nCREATE INDEX CONCURRENTLY i ON t (a);\nSELECT 1;",
+    "an index concurrently in a block": (
+        "-- index\nBEGIN;\nCREATE INDEX CONCURRENTLY i ON t (a);\nCOMMIT;",
         Reason.NEEDS_NO_TRANSACTION,
-        at(2, 1, 1, 2),
-        "leave out CONCURRENTLY",
+        at(3, 1, 2, 3),
+        "move it out of the block",
     ),
-    "a vacuum": ("VACUUM t;", Reason.NEEDS_NO_TRANSACTION, at(1, 1, 1, 1), "remove it from the script"),
     "a meta command": (
         "SELECT 1;\n\\i other.sql\n",
         Reason.META_COMMAND_NOT_SUPPORTED,
@@ -100,6 +100,8 @@ def test_the_first_problem_is_raised_with_its_place(text: str, reason: Reason, l
     [
         GOOD,
         "SELECT 1;",
+        "BEGIN; SELECT 1; END;",
+        "CREATE INDEX CONCURRENTLY i ON t (a); VACUUM t;",
         "SAVEPOINT a; ROLLBACK TO a; RELEASE a;",
         "DO $$ BEGIN PERFORM 'CREATE INDEX CONCURRENTLY'; COMMIT; END $$;",
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; END;",
@@ -123,12 +125,28 @@ def test_empty_down_and_verify_scripts_are_refused(kind: str, words: str) -> Non
     assert words in problem.sentence
 
 
+def test_an_empty_up_script_is_accepted_where_that_is_allowed_and_nothing_else() -> None:
+    allow = (Acknowledgement.EMPTY_SCRIPT,)
+    check(up_script("-- nothing"), allow=allow)
+    scripts = from_entries(
+        [
+            Entry("", "1.up.sql", b"-- nothing"),
+            Entry("", "1.verify.sql", b"-- nothing"),
+            Entry("", "2.up.sql", b"\\set a 1"),
+        ]
+    )
+    found = [(one.location.file, one.reason) for one in problems(scripts, allow=allow)]
+    assert found == [("1.verify.sql", Reason.EMPTY_MIGRATION), ("2.up.sql", Reason.META_COMMAND_NOT_SUPPORTED)]
+    with pytest.raises(Refused):
+        check(up_script("-- nothing"), allow=(Acknowledgement.COPY_DATA,))
+
+
 def test_all_problems_come_by_version_kind_and_line() -> None:
     scripts = from_entries(
         [
             Entry("", "10.up.sql", b"SELECT ("),
             Entry("", "2.verify.sql", b"VACUUM"),
-            Entry("", "2.down.sql", b"COMMIT;\n\\q\nCOPY t TO STDOUT; \\x\nABORT"),
+            Entry("", "2.down.sql", b"COMMIT;\n\\q\nCOPY t TO STDOUT; \\x\nSELECT 1"),
             Entry("", "2.up.sql", b"SELECT 1"),
         ]
     )
@@ -137,7 +155,6 @@ def test_all_problems_come_by_version_kind_and_line() -> None:
         ("version 2, file 2.down.sql, line 2, column 1", Reason.META_COMMAND_NOT_SUPPORTED),
         ("version 2, file 2.down.sql, statement 2 of 3, line 3, column 1", Reason.COPY_NOT_SUPPORTED),
         ("version 2, file 2.down.sql, line 3, column 19", Reason.META_COMMAND_NOT_SUPPORTED),
-        ("version 2, file 2.down.sql, statement 3 of 3, line 4, column 1", Reason.TRANSACTION_CONTROL),
         ("version 2, file 2.verify.sql, statement 1 of 1, line 1, column 1", Reason.NEEDS_NO_TRANSACTION),
         ("version 10, file 10.up.sql, line 1, column 8", Reason.SYNTAX_ERROR),
     ]

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING
 
 from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import installation, store
+from schema_operator.history.records import History
 from schema_operator.postgres.queries import identifier
-from schema_operator.postgres.session import Begun, transaction_ended
+from schema_operator.postgres.session import OURS, Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.scripted import run_script
 from schema_operator.runner.transaction import Deed, commit, look
 
 if TYPE_CHECKING:
     from schema_operator.api.version import Version
-    from schema_operator.history.records import Access, History
+    from schema_operator.history.records import Access
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script
 
@@ -43,6 +44,31 @@ def history_of(work: Workplace) -> History:
     return history
 
 
+def present_history(work: Workplace) -> History:
+    """Read the history and install nothing: where there is no control schema, nothing is applied.
+
+    Raises as `history_of` does, and `Refused(ControlSchemaOlder)` where it must be upgraded before it can be read.
+    """
+    known = installation.scripts()
+
+    def read() -> History:
+        if not store.installed(work.session):
+            return History()
+        installed = store.control_version(work.session)
+        if installation.missing(known, installed):
+            raise Refused(
+                Reason.CONTROL_SCHEMA_OLDER,
+                f"the control schema of the database has version {installed}, which this program upgrades before it "
+                "reads it; any run does that, also one that has nothing to do; a plan only looks",
+            )
+        return store.read(work.session)
+
+    try:
+        return look(work, read, pinned=True)
+    except Failed as failed:
+        raise _refused(work, failed) from None
+
+
 def require_recordable(work: Workplace) -> None:
     """Refuse, before a script has run for hours, where the role could not write into the history that it has done so.
 
@@ -65,7 +91,7 @@ def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
             if transaction != begun.transaction:
                 raise transaction_ended(Location(file=script.up.file))
 
-    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", pinned=True))
+    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
 
 
 def _has(work: Workplace, version: Version) -> bool:

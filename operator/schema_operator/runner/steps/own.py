@@ -34,6 +34,15 @@ def own(work: Workplace) -> None:
         raise to_error(failure) from None
 
 
+def visit(work: Workplace) -> None:
+    """Open the working session of a run that only looks, without any lock; raises as `own` does, but for `LockHeld`."""
+    try:
+        work.open_session()
+        _become(work)
+    except ServerFailure as failure:
+        raise to_error(failure) from None
+
+
 def _become(work: Workplace) -> None:
     """See, once and before anything else, that the role of the connection can be taken on."""
     role = work.address.role or ""

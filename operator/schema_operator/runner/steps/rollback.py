@@ -1,4 +1,4 @@
-"""Roll back one version with the SQL that was stored when it was applied, in one transaction, or nothing."""
+"""Roll back one version with the SQL that was stored when it was applied."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.history import store
-from schema_operator.history.records import AppliedVersion, Change
+from schema_operator.history.records import AppliedVersion, Change, Direction
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
-from schema_operator.runner.steps.scripted import run_script
-from schema_operator.runner.transaction import Deed, commit, look
+from schema_operator.runner.steps.units import Undertaking, carry_out
+from schema_operator.runner.transaction import look
 from schema_operator.scripts.script import Source
 
 if TYPE_CHECKING:
@@ -18,12 +18,11 @@ if TYPE_CHECKING:
 
 
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
-    """Roll a version back; raises `Failed` where a statement fails, and as `transaction.commit` does."""
+    """Roll a version back; raises `Failed` where a statement fails, and as `units.carry_out` does."""
     version = applied.version.text
     source = look(work, lambda: _stored(work, applied), pinned=True)
 
-    def body(begun: Begun) -> None:
-        run_script(work, source, version, Step.ROLLING_BACK)
+    def finish(begun: Begun) -> None:
         work.session.restore()
         if store.record(work.session, _change(version, source), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=source.file))
@@ -31,7 +30,8 @@ def rollback(work: Workplace, applied: AppliedVersion) -> None:
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=True)
 
-    commit(work, Deed(body, done, f"the rollback of version {version}"))
+    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, finish, done)
+    carry_out(work, task, work.history.open_units(applied.version, Direction.ROLLBACK))
     work.findings = work.findings.with_rolled_back(applied)
 
 

@@ -1,0 +1,4 @@
+-- Forgets which versions are applied in part.
+
+DROP VIEW schema_operator.open_units;
+DROP TABLE schema_operator.statement_journal;

@@ -1,0 +1,36 @@
+"""What is written down about a version that is applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schema_operator.history.records import AppliedVersion, Change
+
+if TYPE_CHECKING:
+    from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Script
+
+
+def applied_version(work: Workplace, script: Script) -> AppliedVersion:
+    """Give a version as the history has it once it is applied."""
+    return AppliedVersion(script.version, work.owner, script.up.checksum, script.down is not None)
+
+
+def _name(work: Workplace, script: Script) -> str:
+    """Name a script as its file is named; one that is written into the resource as its file would be."""
+    return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
+
+
+def change_of(work: Workplace, script: Script) -> Change:
+    """Give what is written down for a version that is applied."""
+    return Change(
+        version=script.version.text,
+        rollback=False,
+        description=work.request.description or script.name or None,
+        script_name=_name(work, script),
+        checksum=script.up.checksum,
+        up=script.up.text,
+        down=script.down.text if script.down else None,
+        down_name=script.down.file if script.down else None,
+        verify=script.verify.text if script.verify else None,
+    )

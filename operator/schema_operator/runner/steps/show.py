@@ -1,0 +1,65 @@
+"""Show: say what a run would do, version by version, and do nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from schema_operator.api.report import Action, PlannedVersion
+from schema_operator.history import store
+from schema_operator.postgres.guard import GUARD
+from schema_operator.postgres.sqlstate import ServerFailure, to_error
+from schema_operator.runner.steps.install import require_recordable
+from schema_operator.runner.transaction import look
+from schema_operator.scripts.script import Source
+from schema_operator.scripts.units import commits_of, units_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schema_operator.history.records import AppliedVersion
+    from schema_operator.runner.plan import Plan
+    from schema_operator.runner.workplace import Workplace
+
+
+def show(work: Workplace, decided: Plan) -> None:
+    """Put what would be done among the findings, the rollbacks first, as a run would do it.
+
+    Raises as `transaction.look` does, and as a run would where the role may not write into the history.
+    """
+    if decided.rollbacks or decided.applies:
+        require_recordable(work)
+    rollbacks = look(work, lambda: _rollbacks(work, decided.rollbacks), pinned=True)
+    applies = tuple(_planned(one.version.text, Action.APPLY, one.up) for one in decided.applies)
+    work.findings = replace(work.findings, shown=(*rollbacks, *applies), blocker=_at_work(work))
+
+
+def _planned(version: str, action: Action, source: Source) -> PlannedVersion:
+    """Describe what would be done to one version; the one place that says how a script would be divided."""
+    units = units_of(source)
+    return PlannedVersion(
+        version=version,
+        action=action,
+        file=source.file,
+        statements=units[0].count if units else 0,
+        units=commits_of(units),
+    )
+
+
+def _rollbacks(work: Workplace, versions: Sequence[AppliedVersion]) -> tuple[PlannedVersion, ...]:
+    return tuple(_planned(one.version.text, Action.ROLLBACK, _down(work, one)) for one in versions)
+
+
+def _down(work: Workplace, applied: AppliedVersion) -> Source:
+    stored = store.stored_scripts(work.session, applied.version)
+    name = stored.down_name or f"the rollback script of {applied.version}"
+    return Source.from_bytes(name, (stored.down or "").encode())
+
+
+def _at_work(work: Workplace) -> str | None:
+    """Name the run that is at work, if one is: what it has yet to commit is not in the history of this plan."""
+    try:
+        holders = work.guard.holders(GUARD)
+    except ServerFailure as failure:
+        raise to_error(failure) from None
+    return ", ".join(one.at_work for one in holders) or None

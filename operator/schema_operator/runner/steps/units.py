@@ -1,0 +1,297 @@
+"""Carry out a script: as one transaction where it is one unit, else unit by unit, with a journal.
+
+A unit that is a transaction has its row of the journal in the same transaction. A statement that cannot be in one has
+two: `Started`, committed before it runs, and `Finished` after. So a run that resumes knows of each unit whether it is
+done, is not begun, or was begun; of the last, `resume` finds out from what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from schema_operator.api.request import TransactionMode
+from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, Retryable, SchemaOperatorError
+from schema_operator.history import store
+from schema_operator.history.records import Direction, JournalEntry, OpenUnit, UnitEvent, still_begun
+from schema_operator.postgres.session import OURS, SCRIPT, Begun, Opening, transaction_ended
+from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
+from schema_operator.runner.steps.scripted import Part, run_statements
+from schema_operator.runner.transaction import Deed, alone, commit
+from schema_operator.scripts.script import Source
+from schema_operator.scripts.statements import Statement, statements_of
+from schema_operator.scripts.units import Unit, UnitKind, divide, settings_of, units_of, waits_harmlessly
+
+if TYPE_CHECKING:
+    from schema_operator.postgres.session import Session
+    from schema_operator.runner.report import Step
+    from schema_operator.runner.workplace import Workplace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Undertaking:
+    """What is done to a version."""
+
+    version: str
+    direction: Direction
+    step: Step
+    source: Source
+    finish: Callable[[Begun], None]
+    """Writes the version down and verifies it, within the last transaction."""
+    done: Callable[[], bool]
+    """Asks the database whether that transaction was committed."""
+
+    @property
+    def what(self) -> str:
+        """For messages."""
+        return f"version {self.version}" if self.direction is Direction.APPLY else f"the rollback of {self.version}"
+
+    def part(self, unit: Unit) -> Part:
+        """Give what running statements of a unit is about."""
+        return Part(self.source, self.version, self.step, unit.count)
+
+    @property
+    def place(self) -> Location:
+        """Where it is written."""
+        return Location(version=self.version, file=self.source.file)
+
+
+def carry_out(work: Workplace, task: Undertaking, begun_before: tuple[OpenUnit, ...]) -> None:
+    """Run a script; `begun_before` are the open rows of the journal about it.
+
+    Raises `Refused(ChecksumMismatch)` for an edited unit that is done, `Failed` where all was rolled back,
+    `PartlyApplied` where earlier units stay, and as `transaction.commit` does.
+    """
+    units = units_of(task.source)
+    if not begun_before and all(unit.kind is UnitKind.TRANSACTION for unit in units) and len(units) <= 1:
+        _whole(work, task, units)
+    else:
+        _Series(work, task, units, begun_before).run()
+
+
+def abandon(work: Workplace, begun: OpenUnit) -> None:
+    """Clean up after a statement that was begun and is not wanted any more, and close the journal of its version.
+
+    Raises `Refused(PartlyApplied)` where it has been done after all, and as `transaction.commit` does.
+    """
+    version = begun.version.text
+    for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
+        trace = trace_of(work, unit)
+        if alone(work, partial(trace.is_done, begun.seen), lambda: None, patient=waits_harmlessly(unit)):
+            raise Refused(
+                Reason.PARTLY_APPLIED,
+                f"{unit.command} of this version was done, but the run ended before it was written down; want this "
+                "version until it is finished, then go back",
+                Location(version=version),
+            )
+        alone(work, partial(trace.clean, begun.seen), lambda: None, patient=waits_harmlessly(unit))
+
+    def body(_: Begun) -> None:
+        store.complete_units(work.session, version, begun.direction, work.author)
+
+    def closed() -> bool:
+        return not any(one.version == begun.version for one in store.read(work.session).open)
+
+    commit(work, Deed(body, closed, f"the end of what was begun of version {version}", OURS))
+
+
+def _units_begun(begun: OpenUnit) -> tuple[Unit, ...]:
+    """Read a statement from the journal again."""
+    statements = statements_of(Source("", begun.statements, ""))
+    return tuple(unit for unit in divide(statements, TransactionMode.AUTO) if unit.kind is UnitKind.ALONE)
+
+
+def _whole(work: Workplace, task: Undertaking, units: tuple[Unit, ...]) -> None:
+    (unit,) = units or (None,)
+
+    def body(begun: Begun) -> None:
+        if unit is not None:
+            statements = (*unit.settings, *unit.statements)
+            run_statements(work, task.part(unit), statements)
+        task.finish(begun)
+
+    isolation = unit.isolation if unit else None
+    commit(work, Deed(body, task.done, task.what, Opening(isolation=isolation)))
+
+
+class _Series:
+    """A script of several units, or one that an earlier run has begun."""
+
+    def __init__(
+        self, work: Workplace, task: Undertaking, units: tuple[Unit, ...], begun_before: tuple[OpenUnit, ...]
+    ) -> None:
+        self.work = work
+        self.task = task
+        self.units = units
+        self.finished = {one.unit for one in begun_before if one.finished}
+        self.started = still_begun(begun_before)
+        self.prepared: Session | None = None
+        """The session that has what the script has set so far."""
+        self.is_closed = False
+        """Whether the version is written down."""
+        _refuse_edited(task, units, begun_before)
+
+    def run(self) -> None:
+        try:
+            for unit in self.units:
+                if unit.number not in self.finished:
+                    self.run_unit(unit)
+                    self.finished.add(unit.number)
+            if not self.is_closed:
+                self.close()
+        except (Failed, Retryable) as error:
+            raise self.explained(error) from None
+
+    def run_unit(self, unit: Unit) -> None:
+        if unit.kind is UnitKind.ALONE:
+            self.run_alone(unit)
+        else:
+            self.run_transaction(unit)
+
+    def run_transaction(self, unit: Unit) -> None:
+        last = unit is self.units[-1]
+
+        def body(begun: Begun) -> None:
+            replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+            self.run_statements((*replayed, *unit.settings, *unit.statements))
+            if last:
+                self.finish(begun)
+            else:
+                self.work.session.step_aside()
+                self.journal(begun, unit, UnitEvent.FINISHED)
+
+        done = self.task.done if last else lambda: self.is_recorded(unit, UnitEvent.FINISHED)
+        commit(self.work, Deed(body, done, self.what(unit), replace(self.opening, isolation=unit.isolation)))
+        self.prepared = self.work.session
+        self.is_closed = last
+
+    def run_alone(self, unit: Unit) -> None:
+        trace = trace_of(self.work, unit)
+        started = self.started.get(unit.number)
+        if started is not None and started.checksum != unit.checksum:
+            self.clean_up_after_another(unit, started)
+            started = None
+
+        def observe() -> tuple[bool, tuple[int, ...]]:
+            if started is not None:
+                return trace.is_done(started.seen), started.seen
+            return False, trace.before()
+
+        done, seen = self.alone(unit, observe)
+        if not done:
+            if started is None:
+                self.write(unit, UnitEvent.STARTED, seen)
+            self.insist(unit, trace, seen)
+        self.write(unit, UnitEvent.FINISHED)
+
+    def clean_up_after_another(self, unit: Unit, started: OpenUnit) -> None:
+        """Remove what a statement left that an earlier run has begun and that was edited since."""
+        for former in _units_begun(started):
+            self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
+
+    def alone(self, unit: Unit, body: Callable[[], T]) -> T:
+        return alone(self.work, body, partial(self.prepare, unit), patient=waits_harmlessly(unit))
+
+    def insist(self, unit: Unit, trace: Trace, seen: tuple[int, ...]) -> None:
+        """Run a statement that is written down as begun; where it fails and leaves nothing, write that down as well."""
+        try:
+            self.alone(unit, partial(self.attempt_alone, unit, trace, seen))
+        except (Failed, Retryable):
+            if clean_quietly(self.work, trace, seen):
+                with suppress(SchemaOperatorError):
+                    self.write(unit, UnitEvent.FAILED)
+            raise
+
+    def attempt_alone(self, unit: Unit, trace: Trace, seen: tuple[int, ...]) -> None:
+        trace.clean(seen)
+        self.run_statements(unit.statements)
+        trace.require_whole(seen, self.task.place)
+
+    def prepare(self, unit: Unit) -> None:
+        """Set the session up as the script has it at a statement outside of transactions."""
+        replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+        self.run_statements((*replayed, *unit.settings))
+        self.prepared = self.work.session
+
+    def close(self) -> None:
+        """Write the version down in a transaction of its own, after a last unit that could be in none."""
+        commit(self.work, Deed(self.finish, self.task.done, self.task.what, self.opening))
+        self.is_closed = True
+
+    def finish(self, begun: Begun) -> None:
+        self.task.finish(begun)
+        store.complete_units(self.work.session, self.task.version, self.task.direction, self.work.author)
+
+    def write(self, unit: Unit, event: UnitEvent, seen: tuple[int, ...] = ()) -> None:
+        def body(begun: Begun) -> None:
+            self.work.session.step_aside()
+            self.journal(begun, unit, event, seen)
+
+        commit(self.work, Deed(body, lambda: self.is_recorded(unit, event), self.what(unit), self.opening))
+
+    def journal(self, begun: Begun, unit: Unit, event: UnitEvent, seen: tuple[int, ...] = ()) -> None:
+        entry = self.entry(unit)
+        if store.record_unit(self.work.session, entry, self.work.author, event, seen) != begun.transaction:
+            raise transaction_ended(self.task.place)
+
+    def is_recorded(self, unit: Unit, event: UnitEvent) -> bool:
+        return store.unit_recorded(self.work.session, self.work.request.run, self.entry(unit), event)
+
+    def entry(self, unit: Unit) -> JournalEntry:
+        task = self.task
+        return JournalEntry(
+            version=task.version,
+            direction=task.direction,
+            script_name=task.source.file,
+            unit=unit.number,
+            units=len(self.units),
+            checksum=unit.checksum,
+            statements=unit.text,
+        )
+
+    def run_statements(self, statements: tuple[Statement, ...]) -> None:
+        run_statements(self.work, self.task.part(self.units[0]), statements)
+
+    def settings_before(self, unit: Unit) -> tuple[Statement, ...]:
+        return settings_of(self.units[: unit.number - 1])
+
+    @property
+    def opening(self) -> Opening:
+        """A session that has run a part of the script keeps what that has set."""
+        return replace(SCRIPT, keeps=self.prepared is self.work.session)
+
+    def what(self, unit: Unit) -> str:
+        return f"unit {unit.number} of {len(self.units)} of {self.task.what}"
+
+    def explained(self, error: SchemaOperatorError) -> SchemaOperatorError:
+        """Say what stays: nothing, or the units that are done."""
+        if not self.finished:
+            return error
+        done = "the first unit is" if self.finished == {1} else f"the first {max(self.finished)} units are"
+        sentence = (
+            f"{error.sentence}; {self.task.what} has {len(self.units)} units, which are committed one by one: {done} "
+            "done, and the next run goes on after that"
+        )
+        if isinstance(error, Failed):
+            return PartlyApplied(error.reason, sentence, error.location)
+        return type(error)(error.reason, sentence, error.location)
+
+
+def _refuse_edited(task: Undertaking, units: tuple[Unit, ...], begun_before: tuple[OpenUnit, ...]) -> None:
+    """Refuse a script whose finished units are not those it has now."""
+    present = {unit.number: unit for unit in units}
+    for one in begun_before:
+        unit = present.get(one.unit)
+        if one.finished and (unit is None or unit.checksum != one.checksum):
+            raise Refused(
+                Reason.CHECKSUM_MISMATCH,
+                f"{task.what} is done in part, and unit {one.unit}, which is done, was changed since (its checksum was "
+                f"{one.checksum} and is {unit.checksum if unit else 'none: the unit is gone'}); put its statements "
+                "back as they were; what comes after it may be changed",
+                replace(task.place, line=unit.statements[0].line if unit else None),
+            )

@@ -1,0 +1,124 @@
+"""What the resources accept, field by field."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from schema_operator.api.request import Acknowledgement, ChecksumPolicy, TransactionMode
+from schema_operator.api.schema_migration import SchemaMigrationSpec
+from schema_operator.api.structural import structural
+from schema_operator.api.target_database import TargetDatabaseSpec
+from schema_operator.api.version import NOTHING, NOTHING_PATTERN, PATTERN, Version
+
+MIGRATION = {"database": {"name": "shop"}, "scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}}
+TARGET = {"connection": {"uriSecret": {"name": "shop", "key": "uri"}}}
+
+
+def migration(**spec: Any) -> SchemaMigrationSpec:
+    return SchemaMigrationSpec.model_validate(MIGRATION | spec)
+
+
+def policy(**spec: Any) -> Any:
+    return TargetDatabaseSpec.model_validate(TARGET | {"policy": spec}).policy
+
+
+def named(name: str, value: str = "x") -> dict[str, Any]:
+    return {"variables": [{"name": name, "value": value}]}
+
+
+def scripted(transaction: str) -> dict[str, Any]:
+    return {"scripts": {"inline": [{"version": "1", "up": "SELECT 1", "transaction": transaction}]}}
+
+
+GOOD = [
+    named("GRAPHILE_WORKER_SCHEMA"),
+    named("_", ""),
+    named("a" * 63, "x" * 1024),
+    {"requires": {"versions": ["1.0.0", "2-rc.1"]}},
+    {"requires": {"extensions": ["uuid-ossp"]}},
+    {"baseline": "2026.01"},
+    {"allow": ["EmptyScript", "CopyData"]},
+    scripted("Never"),
+]
+BAD = [
+    named("1a"),
+    named("a-b"),
+    named("ä"),
+    named("a b"),
+    named("a\n"),
+    named(""),
+    named("a" * 64),
+    named("a", "x" * 1025),
+    {"variables": [{"name": "a"}]},
+    {"variables": []},
+    {"requires": {"versions": []}},
+    {"requires": {"versions": ["v1"]}},
+    {"requires": {"extensions": [""]}},
+    {"requires": {"extensions": ["a" * 64]}},
+    {"baseline": "v1"},
+    {"baseline": ""},
+    {"allow": ["Everything"]},
+    {"allow": []},
+    scripted("Sometimes"),
+    scripted("auto"),
+]
+
+
+@pytest.mark.parametrize("spec", GOOD, ids=str)
+def test_a_migration_accepts(spec: dict[str, Any]) -> None:
+    assert migration(**spec).database.name == "shop"
+
+
+@pytest.mark.parametrize("spec", BAD, ids=str)
+def test_a_migration_refuses(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        migration(**spec)
+
+
+def test_what_is_absent_stays_absent() -> None:
+    spec = migration()
+    assert (spec.variables, spec.requires, spec.baseline, spec.allow) == (None, None, None, None)
+    assert [item.transaction for item in spec.scripts.inline or ()] == [None]
+
+
+def test_a_policy_has_careful_defaults() -> None:
+    found = TargetDatabaseSpec.model_validate(TARGET).policy
+    assert found == policy() == policy(locks={})
+    assert found.checksums is ChecksumPolicy.STRICT
+    assert (found.locks.max_stall, found.locks.give_up_after, found.locks.show_queries) == ("100ms", "30s", False)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"checksums": "Ignore"},
+        {"locks": {"maxStall": "0s"}},
+        {"locks": {"maxStall": "1"}},
+        {"locks": {"giveUpAfter": "1.5s"}},
+        {"locks": {"giveUpAfter": "1d"}},
+        {"locks": {"showQueries": "often"}},
+    ],
+    ids=str,
+)
+def test_a_policy_refuses(spec: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        policy(**spec)
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "00", "0-rc.1", "0.0+build", "0.1", "1", "1.0", "10", "0.0.1-rc", "1+0"])
+def test_a_baseline_is_above_nothing(text: str) -> None:
+    assert re.search(PATTERN, text)
+    assert bool(re.search(NOTHING_PATTERN, text)) == (Version.parse(text) <= Version.parse(NOTHING))
+
+
+def test_lists_say_what_tells_their_items_apart() -> None:
+    fields = structural(SchemaMigrationSpec)["properties"]
+    assert fields["variables"]["x-kubernetes-list-map-keys"] == ["name"]
+    assert fields["allow"]["x-kubernetes-list-type"] == "set"
+    assert [*fields["allow"]["items"]["enum"]] == [*Acknowledgement]
+    required = fields["requires"]["properties"]
+    assert {part["x-kubernetes-list-type"] for part in required.values()} == {"set"}
+    script = fields["scripts"]["properties"]["inline"]["items"]["properties"]
+    assert script["transaction"]["enum"] == [*TransactionMode]
