@@ -6,7 +6,7 @@ import hashlib
 
 from support.bad_inputs import APPLIED, NUMBER, SECRET, Bad, failing, refused
 
-EDITED = "CREATE TABLE first (id int PRIMARY KEY);\n-- line two\n"
+EDITED = APPLIED["1.0.0_first.up.sql"] + "SELECT 1;\n"
 COLUMNS = ", ".join(f"c{number} int" for number in range(1601))
 
 BEFORE_CONNECTING = {
@@ -121,14 +121,14 @@ IN_THE_HISTORY = {
         row=8,
         reason="ChecksumMismatch",
         says=(
-            "line 2",
+            "line 3",
             hashlib.sha256(APPLIED["1.0.0_first.up.sql"].encode()).hexdigest(),
             hashlib.sha256(EDITED.encode()).hexdigest(),
             "put the old text back",
         ),
         files={"1.0.0_first.up.sql": EDITED},
         blames="1.0.0_first.up.sql",
-        line=2,
+        line=3,
     ),
     "a rollback of what cannot be rolled back": Bad(
         row=44, reason="NotReversible", says=("1.2.0", "new version"), arguments=("--version", "1.0.0")

@@ -78,7 +78,7 @@ class PlannedVersion(Record, frozen=True, kw_only=True):
 
     version: str
     action: Action
-    """Apply or Rollback."""
+    """Apply or Rollback; None for a version that would be recorded and not run (a baseline)."""
     file: str
     """The script that would be run: for a rollback, the stored one."""
     statements: int

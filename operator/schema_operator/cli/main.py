@@ -61,9 +61,7 @@ _SHORTEST = 0.001
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--scripts", type=Path, metavar="FOLDER", help="folder of VERSION_NAME.up.sql, .down.sql, .verify.sql"
-    )
+    what.add_argument("--scripts", type=Path, metavar="FOLDER", help="folder of scripts, ours or another tool's")
     what.add_argument("--request", type=Path, metavar="FILE", help="a request as the controller writes it")
     parser.add_argument(
         "--uri",

@@ -68,6 +68,7 @@ RECHECKED_SLOWLY = frozenset(
         Reason.POOLER_DETECTED,
         Reason.PERMISSION_DENIED,
         Reason.VERSION_IN_THE_WAY,
+        Reason.MISSING_DEPENDENCY,
         Reason.RETRIES_EXHAUSTED,
         Reason.DISK_FULL,
     }

@@ -4,20 +4,30 @@
 -- Whether the control schema is there: its table of versions.
 SELECT to_regclass('schema_operator.control_versions') IS NOT NULL;
 
+-- needed --
+-- What a run does with the control schema; part of the two queries below.
+VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
+       ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
+       ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
+       ('events', 'INSERT'),
+       ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT')
+
 -- access --
--- Whose the control schema is, whether its tables are there, and whether this role may do with them what a run does.
+-- Whose the control schema is, whose its tables are, whether their owner is a superuser, whether this role may become
+-- him, and whether it may do with them what a run does.
 -- Asked of the catalog, by oid: names of a schema are an error for who has no USAGE on it.
-SELECT pg_get_userbyid(n.nspowner)::text, count(c.oid) > 0,
+SELECT pg_get_userbyid(n.nspowner)::text, pg_get_userbyid(t.relowner)::text, coalesce(o.rolsuper, false),
+       coalesce(pg_has_role(session_user, t.relowner,
+                            CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END),
+                false),
        has_schema_privilege(n.oid, 'USAGE') AND coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
 FROM pg_namespace AS n
-CROSS JOIN (VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
-                   ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
-                   ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
-                   ('events', 'INSERT'),
-                   ('open_units', 'SELECT'), ('statement_journal', 'INSERT'), ('statement_journal', 'SELECT')) AS needed (relation, privilege)
+CROSS JOIN ({needed}) AS needed (relation, privilege)
 LEFT JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation
+LEFT JOIN pg_class AS t ON t.relnamespace = n.oid AND t.relname = 'control_versions'
+LEFT JOIN pg_roles AS o ON o.oid = t.relowner
 WHERE n.nspname = 'schema_operator'
-GROUP BY n.oid, n.nspowner;
+GROUP BY n.oid, n.nspowner, t.relowner, o.rolsuper;
 
 -- control_version --
 -- Versions of the control schema that were installed.
@@ -34,18 +44,41 @@ INSERT INTO schema_operator.control_versions (version, script_name, checksum, ap
 VALUES (%(version)s::text, %(script_name)s::text, %(checksum)s::text, %(actor)s::text)
 RETURNING pg_current_xact_id()::text;
 
--- applied --
--- What is applied now, in the order it was applied.
-SELECT version, owner, checksum, reversible FROM schema_operator.applied_versions
-ORDER BY position NULLS FIRST, applied_at;
+-- history --
+-- All that a run must know, in one round trip and without the text of a script: the versions of the control schema,
+-- whether this role may write down what it does, what is applied now, in the order it was applied, and the journal of
+-- what is so in part. Where the control schema is missing or older, this is an error, and is asked for apart.
+SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
+       (SELECT coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
+        FROM ({needed}) AS needed (relation, privilege)
+        JOIN pg_namespace AS n ON n.nspname = 'schema_operator'
+        JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = needed.relation),
+       (SELECT json_agg(json_build_array(version, owner, checksum, reversible, requires)
+                        ORDER BY position NULLS FIRST, applied_at)::text
+        FROM schema_operator.applied_versions),
+       (SELECT json_agg(json_build_array(version, action, owner, unit, units, checksum, event,
+                                         CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[])
+                        ORDER BY position)::text
+        FROM schema_operator.open_units);
+
+-- recorded_versions --
+-- Every version that was ever applied, recorded or rolled back, with its owner.
+SELECT DISTINCT coalesce(s.version, regexp_replace(v.version, '-rollback$', '')), s.owner
+FROM schema_operator.schema_versions AS v
+LEFT JOIN schema_operator.version_scripts AS s ON s.version_id = v.id;
+
+-- stored_texts --
+-- The scripts some versions were applied with, from their last applications.
+SELECT DISTINCT ON (version) version, up_sql FROM schema_operator.version_scripts
+WHERE version = ANY (%(versions)s::text[]) AND action = 'apply' ORDER BY version, position DESC;
 
 -- stored_scripts --
 -- The scripts a version was applied with, from its last application.
-SELECT up_sql, down_sql, down_name FROM schema_operator.version_scripts
+SELECT up_sql, down_sql, down_name, variables::text, down_transaction FROM schema_operator.version_scripts
 WHERE version = %(version)s::text AND action = 'apply' ORDER BY position DESC LIMIT 1;
 
 -- record --
--- A version was applied or rolled back: the row of the specification, its scripts, its event, in one statement.
+-- A version was applied, recorded or rolled back: the row of the specification, its scripts, its event, in one statement.
 WITH version_row AS (
     INSERT INTO schema_operator.schema_versions (version, description, script_name, checksum, applied_by)
     VALUES (%(recorded_version)s::text, %(description)s::text, %(script_name)s::text, %(checksum)s::text,
@@ -57,9 +90,11 @@ WITH version_row AS (
             %(run)s::text, %(program)s::text)
 )
 INSERT INTO schema_operator.version_scripts
-       (version_id, version, action, owner, resource_uid, run, up_sql, down_sql, down_name, verify_sql)
+       (version_id, version, action, owner, resource_uid, run, up_sql, down_sql, down_name, verify_sql,
+        down_transaction, requires, variables)
 SELECT id, %(version)s::text, %(action)s::text, %(owner)s::text, %(resource_uid)s::text, %(run)s::text,
-       %(up_sql)s::text, %(down_sql)s::text, %(down_name)s::text, %(verify_sql)s::text
+       %(up_sql)s::text, %(down_sql)s::text, %(down_name)s::text, %(verify_sql)s::text,
+       %(down_transaction)s::text, string_to_array(%(requires)s::text, ' '), %(variables)s::jsonb
 FROM version_row
 RETURNING pg_current_xact_id()::text;
 
@@ -68,12 +103,6 @@ RETURNING pg_current_xact_id()::text;
 SELECT EXISTS (
     SELECT FROM schema_operator.version_scripts
     WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text);
-
--- open_units --
--- The journal of versions that are applied or rolled back in part, oldest row first.
-SELECT version, action, owner, unit, units, checksum, event,
-       CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[]
-FROM schema_operator.open_units ORDER BY position;
 
 -- record_unit --
 -- A unit of a version was begun or is done.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-
-    from schema_operator.api.version import Version
+from schema_operator.api.request import TransactionMode
+from schema_operator.api.version import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +21,8 @@ class AppliedVersion:
     """SHA-256 of its up script, in hex; None where somebody wrote the row by hand."""
     reversible: bool
     """Whether rollback SQL is stored."""
+    requires: tuple[Version, ...] = ()
+    """The versions that must stay for as long as this one is applied."""
 
 
 @unique
@@ -85,6 +85,8 @@ class History:
 
     applied: tuple[AppliedVersion, ...] = ()
     open: tuple[OpenUnit, ...] = ()
+    _by_version: dict[Version, AppliedVersion] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Made when it is asked for: hundreds of scripts look for their versions."""
 
     def open_units(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
         """Give the open rows of the journal for a version, oldest first."""
@@ -96,7 +98,9 @@ class History:
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
-        return next((one for one in self.applied if one.version == version), None)
+        if len(self._by_version) < len(self.applied):
+            self._by_version.update((one.version, one) for one in reversed(self.applied))
+        return self._by_version.get(version)
 
     def of(self, owner: str | None) -> tuple[AppliedVersion, ...]:
         """Give the versions of one owner, in the order they were applied."""
@@ -106,17 +110,29 @@ class History:
         """Give the highest version that is of one owner or among those wanted; None where there is none."""
         return max((one.version for one in self.applied if one.owner == owner or one.version in wanted), default=None)
 
-    def with_applied(self, added: AppliedVersion) -> History:
-        """Give the history after a version was applied."""
-        return replace(self, applied=(*self.applied, added), open=self._closed(added.version, Direction.APPLY))
+    def with_applied(self, *added: AppliedVersion) -> History:
+        """Give the history after versions were applied."""
+        still_open = self._without_units([one.version for one in added], Direction.APPLY)
+        return replace(self, applied=(*self.applied, *added), open=still_open)
 
-    def without(self, version: Version) -> History:
-        """Give the history after a version was rolled back."""
-        left = tuple(one for one in self.applied if one.version != version)
-        return replace(self, applied=left, open=self._closed(version, Direction.ROLLBACK))
+    def without(self, *versions: Version) -> History:
+        """Give the history after versions were rolled back."""
+        left = tuple(one for one in self.applied if one.version not in versions)
+        return replace(self, applied=left, open=self._without_units(versions, Direction.ROLLBACK))
 
-    def _closed(self, version: Version, direction: Direction) -> tuple[OpenUnit, ...]:
-        return tuple(one for one in self.open if one.version != version or one.direction is not direction)
+    def _without_units(self, versions: Collection[Version], direction: Direction) -> tuple[OpenUnit, ...]:
+        return tuple(one for one in self.open if one.version not in versions or one.direction is not direction)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that a run reads of the control schema before it decides."""
+
+    control: Version
+    """The control schema's own version."""
+    recordable: bool
+    """Whether the present role may write down what it does."""
+    history: History
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +141,12 @@ class Access:
 
     schema_owner: str
     """The role that may give rights to it."""
-    tables: bool
-    """Whether its tables are there."""
+    table_owner: str | None
+    """The role that may change its tables; None where there are none."""
+    owner_is_superuser: bool
+    """Whether that role is a superuser."""
+    may_become_owner: bool
+    """Whether the user that is logged in may SET ROLE to it."""
     enough: bool
     """Whether a run may read and write the history."""
 
@@ -138,6 +158,10 @@ class StoredScripts:
     up: str | None
     down: str | None
     down_name: str | None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with, which the rollback needs too."""
+    down_transaction: TransactionMode = TransactionMode.AUTO
+    """How the down script is divided into transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +191,10 @@ class JournalEntry:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is written down for a version that was applied (`rollback` false) or rolled back."""
+    """What is written down for a version that was applied (`rollback` false) or rolled back.
+
+    A baseline (`baseline` true) is an application that is recorded and was not run.
+    """
 
     version: str
     """As in the script's file name, without `-rollback`."""
@@ -179,3 +206,9 @@ class Change:
     down: str | None
     down_name: str | None
     verify: str | None
+    baseline: bool = False
+    requires: tuple[str, ...] = ()
+    """Versions that must not be rolled back before this one."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Values the scripts were filled in with."""
+    down_transaction: TransactionMode = TransactionMode.AUTO

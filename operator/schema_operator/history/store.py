@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+from psycopg import sql
+
+from schema_operator.api.request import TransactionMode
 from schema_operator.api.version import ROLLBACK_SUFFIX, Version
 from schema_operator.errors import Reason, Refused
 from schema_operator.history.records import (
@@ -16,13 +20,14 @@ from schema_operator.history.records import (
     History,
     JournalEntry,
     OpenUnit,
+    Reading,
     StoredScripts,
     UnitEvent,
 )
 from schema_operator.postgres import queries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from schema_operator.postgres.queries import Message
     from schema_operator.postgres.session import Session
@@ -30,6 +35,10 @@ if TYPE_CHECKING:
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
+_Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
+_OpenUnit = tuple[str, str, str | None, int, int, str, str, str, tuple[int, ...] | None]
+_ACCESS: Final = QUERIES["access"].format(needed=QUERIES["needed"])
+_HISTORY: Final = QUERIES["history"].format(needed=QUERIES["needed"])
 
 
 def installed(session: Session) -> bool:
@@ -39,37 +48,58 @@ def installed(session: Session) -> bool:
 
 def access(session: Session) -> Access | None:
     """Say what the present role may do with the control schema; None where there is none. Needs no rights itself."""
-    rows = session.query(QUERIES["access"])
+    rows = session.query(_ACCESS)
     return Access(*rows[0]) if rows else None
+
+
+def become_owner(session: Session) -> None:
+    """Be the owner of the control schema's tables until the transaction ends, where there is one and one may.
+
+    So that what an upgrade adds belongs to whom the rest belongs, also where a superuser makes the upgrade.
+    """
+    found = access(session)
+    if found is not None and found.table_owner is not None and found.may_become_owner:
+        session.query(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(found.table_owner)))
 
 
 def control_version(session: Session) -> Version:
     """Give the version of the control schema; raises `Refused(ControlSchemaDamaged)` where none is recorded."""
-    versions = [Version.parse(text) for (text,) in session.query(QUERIES["control_version"])]
-    if not versions:
-        raise Refused(
-            Reason.CONTROL_SCHEMA_DAMAGED,
-            "schema_operator.control_versions is empty; restore the schema schema_operator from a backup, or drop "
-            "it if its history may be lost",
-        )
-    return max(versions)
+    return _newest(text for (text,) in session.query(QUERIES["control_version"]))
 
 
-def read(session: Session) -> History:
-    """Give what is applied now; raises `Refused(ControlSchemaDamaged)` for a version nobody can have written."""
-    return History(
-        tuple(
-            AppliedVersion(_version(text), owner, checksum, bool(reversible))
-            for text, owner, checksum, reversible in session.query(QUERIES["applied"])
-        ),
-        tuple(_open_unit(*row) for row in session.query(QUERIES["open_units"])),
+def read(session: Session) -> Reading:
+    """Give all that a run must know, in one round trip.
+
+    Fails with SQLSTATE 42P01, 42703 or 3F000 where the control schema is missing or of an older version. Raises
+    `Refused(ControlSchemaDamaged)` where it holds what nobody can have written.
+    """
+    ((versions, recordable, applied, open_units),) = session.query(_HISTORY)
+    history = History(
+        tuple(_applied(*row) for row in msgspec.json.decode(applied or "[]", type=list[_Applied])),
+        tuple(_open_unit(*row) for row in msgspec.json.decode(open_units or "[]", type=list[_OpenUnit])),
     )
+    return Reading(_newest((versions or "").split()), bool(recordable), history)
+
+
+def recorded_versions(session: Session) -> frozenset[tuple[Version, str | None]]:
+    """Give every version that was ever applied, recorded or rolled back, with its owner."""
+    return frozenset((_version(text), owner) for text, owner in session.query(QUERIES["recorded_versions"]))
+
+
+def stored_texts(session: Session, versions: Iterable[Version]) -> dict[Version, str | None]:
+    """Give the up scripts that some versions were applied with, in one round trip; those that are stored."""
+    parameters: dict[str, object] = {"versions": [one.text for one in versions]}
+    return {_version(text): up for text, up in session.query(QUERIES["stored_texts"], parameters)}
 
 
 def stored_scripts(session: Session, version: Version) -> StoredScripts:
     """Give the scripts a version was applied with; all absent where none are stored."""
     rows = session.query(QUERIES["stored_scripts"], {"version": version.text})
-    return StoredScripts(*rows[0]) if rows else StoredScripts(None, None, None)
+    if not rows:
+        return StoredScripts(None, None, None)
+    up, down, down_name, variables, transaction = rows[0]
+    values = msgspec.json.decode(variables, type=dict[str, str]) if variables else {}
+    return StoredScripts(up, down, down_name, values, TransactionMode(transaction))
 
 
 def record(session: Session, change: Change, author: Author) -> str:
@@ -89,12 +119,16 @@ def _recorded(change: Change, author: Author) -> dict[str, object]:
         "description": change.description,
         "script_name": change.script_name[:NAME_LIMIT],
         "checksum": change.checksum,
-        "event": "RolledBack" if change.rollback else "Applied",
+        "event": _event(change),
         "action": _action(rollback=change.rollback),
         "up_sql": change.up,
         "down_sql": change.down,
         "down_name": change.down_name and change.down_name[:NAME_LIMIT],
         "verify_sql": change.verify,
+        "down_transaction": change.down_transaction.value,
+        # Versions hold no blanks; and a message of a pipeline knows nothing but text.
+        "requires": " ".join(change.requires),
+        "variables": msgspec.json.encode(dict(change.variables)).decode() if change.variables else None,
         **_author(author),
     }
 
@@ -173,6 +207,12 @@ def _author(author: Author) -> dict[str, object]:
     }
 
 
+def _event(change: Change) -> str:
+    if change.rollback:
+        return "RolledBack"
+    return "Baselined" if change.baseline else "Applied"
+
+
 def _action(*, rollback: bool) -> Direction:
     return Direction.ROLLBACK if rollback else Direction.APPLY
 
@@ -186,10 +226,31 @@ def _open_unit(  # noqa: PLR0917 (the columns of a row)
     checksum: str,
     event: str,
     statements: str,
-    seen: list[int] | None,
+    seen: tuple[int, ...] | None,
 ) -> OpenUnit:
-    what, before = UnitEvent(event), tuple(seen or ())
+    what, before = UnitEvent(event), seen or ()
     return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before)
+
+
+def _newest(control_versions: Iterable[str]) -> Version:
+    newest = max((_version(text) for text in control_versions), default=None)
+    if newest is None:
+        raise Refused(
+            Reason.CONTROL_SCHEMA_DAMAGED,
+            "schema_operator.control_versions is empty; restore the schema schema_operator from a backup, or drop "
+            "it if its history may be lost",
+        )
+    return newest
+
+
+def _applied(
+    version: str,
+    owner: str | None,
+    checksum: str | None,
+    reversible: bool,  # noqa: FBT001 (a column)
+    requires: tuple[str, ...],
+) -> AppliedVersion:
+    return AppliedVersion(_version(version), owner, checksum, reversible, tuple(map(_version, requires)))
 
 
 def _version(text: str) -> Version:
@@ -198,5 +259,5 @@ def _version(text: str) -> Version:
     except Refused as refused:
         raise Refused(
             Reason.CONTROL_SCHEMA_DAMAGED,
-            f"schema_operator.schema_versions holds what this program cannot have written: {refused.sentence}",
+            f"the schema schema_operator holds what this program cannot have written: {refused.sentence}",
         ) from None

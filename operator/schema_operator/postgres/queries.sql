@@ -20,6 +20,14 @@ SELECT pg_backend_pid(), current_setting('server_encoding'), current_database():
 -- The identity of the cluster; asked only where the role may.
 SELECT system_identifier::text FROM pg_control_system();
 
+-- missing_extensions --
+-- Which of some extensions are not in the database, in their order, and the version the server could install.
+SELECT wanted.name, a.default_version
+FROM unnest(%(names)s::text[]) WITH ORDINALITY AS wanted (name, number)
+LEFT JOIN pg_available_extensions AS a ON a.name = wanted.name
+WHERE NOT EXISTS (SELECT FROM pg_extension AS e WHERE e.extname = wanted.name)
+ORDER BY wanted.number;
+
 -- try_guard --
 -- The lock that one run at a time holds, for as long as its guard session lives.
 SELECT pg_try_advisory_lock({lock_class}, {guard});

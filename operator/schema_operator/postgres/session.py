@@ -315,7 +315,9 @@ class Session:
             last = result
             yield result
 
-    def query(self, query: sql.SQL, parameters: dict[str, object] | None = None) -> list[tuple[Any, ...]]:
+    def query(
+        self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
         """Run one statement of ours, with parameters apart from its text, and give its rows."""
         with self._translated():
             cursor = self._connection.execute(query, parameters, prepare=False)

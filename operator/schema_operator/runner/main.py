@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Final
 from schema_operator.api.request import VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
-from schema_operator.history import store
 from schema_operator.runner.batches import Simple, grouped
 from schema_operator.runner.outcome import internal_error, report_of
-from schema_operator.runner.plan import Plan, mismatches, plan, refuse_mismatch
+from schema_operator.runner.plan import Plan, plan
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.apply import apply
+from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
+from schema_operator.runner.steps.edits import judge_edits
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
+from schema_operator.runner.steps.requirements import require_extensions
 from schema_operator.runner.steps.rollback import rollback
 from schema_operator.runner.steps.show import show
 from schema_operator.runner.steps.units import abandon
 from schema_operator.runner.steps.verify import after_commit, require_single_statements
-from schema_operator.runner.transaction import look
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
@@ -79,9 +80,12 @@ def _run(work: Workplace, address: Address | None) -> None:
         return
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
-    work.findings = work.findings.with_history(history_of(work))
+    reading = history_of(work)
+    work.findings = work.findings.with_history(reading.history)
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
+    if decided.changes and not reading.recordable:
+        require_recordable(work)
     _carry_out(work, decided)
 
 
@@ -131,11 +135,20 @@ def _address(request: RunRequest) -> Address:
 
 
 def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
+    """Decide what to do; all that can be refused is refused here, before anything is done."""
     request, history = work.request, work.history
-    for mismatch in mismatches(scripts, history, request.version):
-        stored = look(work, lambda: store.stored_scripts(work.session, mismatch.applied.version), pinned=True)  # noqa: B023 (called at once)
-        refuse_mismatch(mismatch, stored.up, work.owner)
-    return plan(scripts, history, request.version, work.owner, request.out_of_order)
+    judge_edits(work, scripts, history)
+    decided = plan(
+        scripts,
+        history,
+        request.version,
+        work.owner,
+        request.out_of_order,
+        requires=request.requires.versions,
+        baseline=find_baseline(work, scripts, history),
+    )
+    require_extensions(work, decided)
+    return decided
 
 
 def _apply_all(work: Workplace, scripts: Sequence[Script], early: Sequence[Verification]) -> None:
@@ -163,10 +176,10 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
     The resource's checks are about the wanted version: those before commit belong to the last application; where
     nothing is applied, all run on what is there, so that the end of a run never depends on how it got there.
     """
-    if decided.abandons or decided.rollbacks or decided.applies:
-        require_recordable(work)
     for unit in decided.abandons:
         abandon(work, unit)
+    if decided.baseline:
+        record_baseline(work, decided.baseline)
     for version in decided.rollbacks:
         rollback(work, version)
     verify = work.request.verify

@@ -65,6 +65,10 @@ class Findings:
     now: History | None = None
     applied: tuple[str, ...] = ()
     rolled_back: tuple[str, ...] = ()
+    baselined: tuple[str, ...] = ()
+    """Versions that were recorded as applied and not run."""
+    warnings: tuple[str, ...] = ()
+    """What must be said although the run goes on."""
     verification: tuple[VerificationReport, ...] = ()
     blocker: str | None = None
     shown: tuple[PlannedVersion, ...] | None = None
@@ -79,6 +83,15 @@ class Findings:
         action = Action.ROLLBACK if decided.rollbacks else Action.APPLY if decided.applies else Action.NONE
         wanted = frozenset(one.version for one in scripts.scripts if one.version <= decided.wanted)
         return replace(self, action=action, planned=len(decided.rollbacks) + len(decided.applies), wanted=wanted)
+
+    def with_baseline(self, versions: tuple[AppliedVersion, ...]) -> Findings:
+        """Give the findings after versions were recorded as applied."""
+        now = self.now.with_applied(*versions) if self.now else self.now
+        return replace(self, now=now, baselined=tuple(one.version.text for one in versions))
+
+    def with_warning(self, sentence: str) -> Findings:
+        """Give the findings with something more to say at the end."""
+        return replace(self, warnings=(*self.warnings, sentence))
 
     def percent(self, statement: int, statements: int) -> int | None:
         """Say how much of the plan is done while a statement runs, each version counting alike; None without a plan."""
@@ -155,6 +168,8 @@ def _success(findings: Findings) -> str:
     if findings.shown is not None:
         return _would(findings, findings.shown)
     parts = []
+    if findings.baselined:
+        parts.append(f"Recorded {_listed(findings.baselined)} as applied, without running (baseline).")
     if findings.rolled_back:
         parts.append(f"Rolled back {_listed(findings.rolled_back)}.")
     if findings.applied:
@@ -162,18 +177,30 @@ def _success(findings: Findings) -> str:
     if not parts:
         parts.append("Nothing to do.")
     parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
-    return " ".join(parts)
+    return " ".join((*parts, *_warnings(findings.warnings)))
+
+
+def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the first warning whole; the others are in the log."""
+    if not warnings:
+        return ()
+    more = f" ({len(warnings) - 1} more in the log)" if len(warnings) > 1 else ""
+    return (f"Warning: {warnings[0]}.{more}",)
 
 
 def _would(findings: Findings, planned: tuple[PlannedVersion, ...]) -> str:
     """Say what a run would do; nothing was done."""
     versions = {action: tuple(one.version for one in planned if one.action is action) for action in Action}
-    verbs = {Action.ROLLBACK: "roll back", Action.APPLY: "apply"}
-    parts = [f"{verb} {_listed(versions[action])}" for action, verb in verbs.items() if versions[action]]
+    deeds = {
+        Action.NONE: "record {} as applied without running (baseline)",
+        Action.ROLLBACK: "roll back {}",
+        Action.APPLY: "apply {}",
+    }
+    parts = [deed.format(_listed(versions[action])) for action, deed in deeds.items() if versions[action]]
     present = f"The schema is at version {_highest(findings.now, findings) or NOTHING}; nothing was changed."
     other = f" Another run is at work and may change that: {findings.blocker}." if findings.blocker else ""
     would = f"A run would {', then '.join(parts)}." if parts else "Nothing to do."
-    return f"{would} {present}{other}"
+    return " ".join((f"{would} {present}{other}", *_warnings(findings.warnings)))
 
 
 def _listed(versions: tuple[str, ...]) -> str:

@@ -10,39 +10,38 @@ version, that version cannot be reached, and the run is refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, NoReturn
 
 from schema_operator.api.request import OutOfOrder
 from schema_operator.api.version import NOTHING, Version
 from schema_operator.errors import Location, Reason, Refused
-from schema_operator.history.records import Direction
+from schema_operator.history.records import AppliedVersion, Direction
+from schema_operator.runner import dependencies
 from schema_operator.scripts.reading import require_not_empty
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from schema_operator.history.records import AppliedVersion, History, OpenUnit
+    from schema_operator.history.records import History, OpenUnit
     from schema_operator.scripts.script import Script, ScriptSet
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done, in this order."""
+    """What is done, in this order: what is abandoned, the baseline, the rollbacks, the applications."""
 
     wanted: Version
     rollbacks: tuple[AppliedVersion, ...] = ()
     applies: tuple[Script, ...] = ()
     abandons: tuple[OpenUnit, ...] = ()
     """What was begun, has done nothing, and is not wanted any more; the last row about each. Comes first."""
+    baseline: tuple[Script, ...] = ()
+    """What is recorded as applied, and not run."""
 
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """A version whose script is not the one it was applied with."""
-
-    script: Script
-    applied: AppliedVersion
+    @property
+    def changes(self) -> bool:
+        """Whether anything is done at all."""
+        return bool(self.abandons or self.rollbacks or self.applies or self.baseline)
 
 
 def plan(
@@ -51,12 +50,18 @@ def plan(
     wanted: str | None,
     owner: str | None,
     out_of_order: OutOfOrder = OutOfOrder.REFUSE,
+    *,
+    requires: Sequence[str] = (),
+    baseline: tuple[Script, ...] = (),
 ) -> Plan:
-    """Decide what to do. The caller has found no `mismatches`.
+    """Decide what to do. The caller has judged edited scripts, and decided on the baseline.
 
-    Raises `Refused`: EmptySource, MalformedVersion, UnknownVersion, NotReversible, VersionInTheWay, OutOfOrder.
+    `requires` are the versions that must be applied before anything is; `baseline` is recorded as applied first.
+    Raises `Refused`: EmptySource, MalformedVersion, UnknownVersion, NotReversible, VersionInTheWay, OutOfOrder,
+    MissingDependency, DependencyCycle.
     """
     goal = goal_of(scripts, history, wanted)
+    history = history.with_applied(*(as_applied(script, owner) for script in baseline))
     _require_resumable(scripts, history, owner, goal)
     rollbacks = tuple(
         one for one in reversed(history.of(owner)) if one.version > goal or _half_rolled_back(one.version, history)
@@ -68,12 +73,67 @@ def plan(
         if one.version <= goal and (history.get(one.version) is None or one.version in gone)
     )
     _require_none_of_others_above(scripts, history, owner, goal)
+    dependencies.require_free(rollbacks, history)
     _require_nothing_in_the_way(rollbacks, history, owner)
     _require_reversible(rollbacks)
     if out_of_order is OutOfOrder.REFUSE:
         _require_order(applies, history, owner, goal)
+    dependencies.require_no_cycle(applies)
+    dependencies.require_versions(scripts, history, dependencies.Planned(rollbacks, applies), requires)
     abandons = _abandoned(history, owner, (*gone, *(one.version for one in applies)))
-    return Plan(goal, rollbacks, applies, abandons)
+    return Plan(goal, rollbacks, applies, abandons, baseline)
+
+
+def as_applied(script: Script, owner: str | None) -> AppliedVersion:
+    """Give what the history holds of a script once it is applied."""
+    reversible = script.down is not None
+    return AppliedVersion(script.version, owner, script.up.checksum, reversible, dependencies.required_by(script))
+
+
+def baseline_of(
+    scripts: ScriptSet,
+    recorded: Collection[tuple[Version, str | None]],
+    baseline: Version,
+    wanted: Version,
+    owner: str | None,
+) -> tuple[Script, ...]:
+    """Give the scripts that a database has already without a history of them: those up to the baseline.
+
+    `recorded` is every version that was ever applied, recorded or rolled back, with its owner. Where the baseline is
+    among them, it has done its work, and nothing is recorded again: what was rolled back since is gone.
+    Raises `Refused`: UnknownVersion where the baseline is no script, InvalidSpec where these scripts have a history, or
+    where a lower version is wanted.
+    """
+    if any(version == baseline for version, _ in recorded):
+        return ()
+    if scripts.get(baseline) is None:
+        raise Refused(
+            Reason.UNKNOWN_VERSION,
+            f"the baseline {baseline} is none of the scripts, which go from {scripts.scripts[0].version} to "
+            f"{scripts.scripts[-1].version}; name the script the database is at",
+        )
+    _require_no_history(scripts, recorded, baseline, owner)
+    if wanted < baseline:
+        raise Refused(
+            Reason.INVALID_SPEC,
+            f"the baseline {baseline} is above the wanted version {wanted}, so what the database has already would be "
+            f"rolled back at once; want {baseline} first, and lower the version afterwards if that is meant",
+        )
+    return tuple(one for one in scripts.scripts if one.version <= baseline)
+
+
+def _require_no_history(
+    scripts: ScriptSet, recorded: Collection[tuple[Version, str | None]], baseline: Version, owner: str | None
+) -> None:
+    """Refuse a baseline beside a history of the same scripts, or of the same owner: one of the two is not true."""
+    ours = sorted(version for version, whose in recorded if whose == owner or scripts.get(version) is not None)
+    if ours:
+        found = f"{ours[0]} and {len(ours) - 1} more are" if len(ours) > 1 else f"{ours[0]} is"
+        raise Refused(
+            Reason.INVALID_SPEC,
+            f"the baseline {baseline} is for a database without a history of these scripts, but {found} "
+            f"recorded in it and {baseline} is not; take the baseline away, so that what is missing is applied",
+        )
 
 
 def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version:
@@ -93,40 +153,6 @@ def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version
         f"there is no script of version {goal} and it is not applied; the scripts go from {scripts.scripts[0].version} "
         f"to {newest}; correct the version or add its script",
     )
-
-
-def mismatches(scripts: ScriptSet, history: History, wanted: str | None) -> tuple[Mismatch, ...]:
-    """Give the applied versions up to the wanted one whose scripts have changed since; raises as `goal_of` does.
-
-    A script above the wanted version is not looked at: it is not run, and a rollback uses what is stored.
-    """
-    goal = goal_of(scripts, history, wanted)
-    pairs = ((script, history.get(script.version)) for script in scripts.scripts if script.version <= goal)
-    return tuple(
-        Mismatch(script, applied)
-        for script, applied in pairs
-        if applied is not None and applied.checksum is not None and applied.checksum != script.up.checksum
-    )
-
-
-def refuse_mismatch(mismatch: Mismatch, stored: str | None, owner: str | None) -> NoReturn:
-    """Refuse an edited script, with both hashes and, where the stored text is there, the first line that differs."""
-    script, applied = mismatch.script, mismatch.applied
-    line = None if stored is None else first_difference(stored, script.up.text)
-    whose = "" if applied.owner == owner else f" by {applied.owner or 'a person, without a resource'}"
-    where = "" if line is None else f", and line {line} is the first that differs"
-    raise Refused(
-        Reason.CHECKSUM_MISMATCH,
-        f"the script was changed after it was applied{whose}: it was applied with SHA-256 {applied.checksum} and has "
-        f"{script.up.checksum} now{where}; put the old text back and write the change as a new version",
-        Location(version=script.version.text, file=script.up.file, line=line),
-    )
-
-
-def first_difference(stored: str, present: str) -> int | None:
-    """Give the number of the first line that differs; None where only the bytes differ (a byte-order mark)."""
-    pairs = zip_longest(stored.split("\n"), present.split("\n"))
-    return next((number for number, (old, new) in enumerate(pairs, start=1) if old != new), None)
 
 
 def _half_rolled_back(version: Version, history: History) -> bool:

@@ -117,6 +117,8 @@ def text_of(report: RunReport) -> tuple[str, ...]:
 
 
 def _planned(one: PlannedVersion) -> str:
+    if one.action is Action.NONE:
+        return f"record {one.version} as applied, without running {one.file}"
     verb = "roll back" if one.action is Action.ROLLBACK else "apply"
     statements = "1 statement" if one.statements == 1 else f"{one.statements} statements"
     parts = "in one transaction" if one.units == 1 else f"in {one.units} parts, not atomic"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.header import MARK
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
@@ -54,21 +55,24 @@ def problems(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> tup
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
-    the same rules: an empty down script would report a rollback that did not happen, an empty verify script a check.
+    the same rules, but a down script may be empty: there is nothing to undo, and it says so (`Source.does_nothing`).
+    `allow` is what is acknowledged for all scripts, beside what the header of each says.
     """
     return tuple(_problems(scripts, allow))
 
 
 def _problems(scripts: ScriptSet, allow: Collection[Acknowledgement]) -> Iterator[Refused]:
-    may_be_empty = {ScriptKind.UP} if Acknowledgement.EMPTY_SCRIPT in allow else set()
     for script in scripts.scripts:
+        may_be_empty = _MAY_BE_EMPTY | (
+            {ScriptKind.UP} if Acknowledgement.EMPTY_SCRIPT in {*allow, *script.allow} else set()
+        )
         for kind, source in script.sources:
             for problem in _problems_of(kind, source, may_be_empty):
                 yield _in_script(problem, script, source)
 
 
 def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
-    location = replace(problem.location, version=script.version.text, file=source.file)
+    location = replace(source.in_file(problem.location), version=script.version.text, file=source.file)
     return Refused(problem.reason, problem.sentence, location)
 
 
@@ -88,10 +92,10 @@ def _problems_of(kind: ScriptKind, source: Source, may_be_empty: Collection[Scri
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 
 
+_MAY_BE_EMPTY: Final = frozenset({ScriptKind.DOWN})
 _EMPTY: Final = {
-    ScriptKind.UP: "the script holds no statement; write what it should do, or SELECT 1 if nothing is meant",
-    ScriptKind.DOWN: "the script holds no statement, so a rollback would undo nothing; write what undoes the up "
-    "script, or SELECT 1 if nothing is to be undone, or remove the script if the version cannot be rolled back",
+    ScriptKind.UP: "the script holds no statement, so it would do nothing; write what it should do, or, if nothing is "
+    f"meant, begin it with -- {MARK} allow={Acknowledgement.EMPTY_SCRIPT}",
     ScriptKind.VERIFY: "the script holds no statement, so it would verify nothing; write a query or remove the script",
 }
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
 from schema_operator.api.request import TransactionMode
+from schema_operator.errors import Refused
+from schema_operator.scripts.lexer import PieceKind, lex
+from schema_operator.scripts.tokens import header_end
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from schema_operator.api.version import Version
+    from schema_operator.errors import Location
 
 
 @unique
@@ -38,11 +42,28 @@ class Source:
     """Line of the file on which the text begins: a file may hold the up and the down script."""
     transaction: TransactionMode = TransactionMode.AUTO
     """How the script is divided into transactions."""
+    copy_data_allowed: bool = False
+    """Whether the script says itself that rows may follow its COPY … FROM STDIN."""
 
     @classmethod
     def from_bytes(cls, file: str, content: bytes) -> Source:
         """Make a source of a file's content; raises `UnicodeDecodeError` where that is not UTF-8."""
         return cls(file, content.decode("utf-8").removeprefix("\ufeff"), hashlib.sha256(content).hexdigest())
+
+    def in_file(self, location: Location) -> Location:
+        """Give a place in the text, whose line counts from the text's beginning, as the place in the file."""
+        return location if location.line is None else replace(location, line=location.line + self.line - 1)
+
+    @property
+    def does_nothing(self) -> bool:
+        """Whether there is no statement in it: nothing, comments, what pg_dump writes around. Looked for when asked."""
+        first = header_end(self.text)
+        if first < len(self.text) and self.text[first] not in ";\\":
+            return False
+        try:
+            return not any(piece.kind is PieceKind.STATEMENT for piece in lex(self.text))
+        except Refused:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +76,12 @@ class Script:
     up: Source
     down: Source | None = None
     verify: Source | None = None
+    description: str | None = None
+    """What the header of the up script says the version is for."""
+    requires: tuple[str, ...] = ()
+    """Versions that must be applied before this one, as that header names them."""
+    allow: tuple[str, ...] = ()
+    """Acknowledgements in that header."""
 
     @property
     def sources(self) -> Iterator[tuple[ScriptKind, Source]]:
@@ -73,8 +100,8 @@ class ScriptSet:
     ignored: tuple[str, ...]
     """Files that are no scripts, by name."""
     digest: str
-    """SHA-256, in hex, over every version, name, kind and content: equal for the same scripts, whatever container
-    they came in and in which order."""
+    """SHA-256, in hex, over every version, name, kind and content, and how they are to be run: equal for the same
+    scripts, whatever container they came in and in which order."""
 
     @classmethod
     def of(cls, scripts: Iterable[Script], ignored: Iterable[str] = ()) -> ScriptSet:
@@ -87,6 +114,11 @@ class ScriptSet:
         """The script with the highest version; None where there is none."""
         return self.scripts[-1] if self.scripts else None
 
+    @property
+    def without_down(self) -> tuple[str, ...]:
+        """The up scripts that have no down script beside them, by file, lowest version first."""
+        return tuple(script.up.file for script in self.scripts if script.down is None)
+
     def get(self, version: Version) -> Script | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not among the scripts."""
         return next((script for script in self.scripts if script.version == version), None)
@@ -97,7 +129,20 @@ def _digest(scripts: Iterable[Script]) -> str:
     digest = hashlib.sha256()
     for script in scripts:
         for kind, source in script.sources:
-            for part in (script.version.text, script.name, kind.value, source.checksum):
+            for part in (script.version.text, script.name, kind.value, source.checksum, *_settings(script, source)):
                 encoded = part.encode("utf-8", "surrogatepass")
                 digest.update(b"%d:%b" % (len(encoded), encoded))
     return digest.hexdigest()
+
+
+def _settings(script: Script, source: Source) -> Iterator[str]:
+    """Give what is said of a script beside its text, for example in a companion file; mostly nothing."""
+    if source.transaction is not TransactionMode.AUTO:
+        yield f"transaction {source.transaction}"
+    if source.copy_data_allowed:
+        yield "copy"
+    if source is script.up:
+        yield from (f"requires {version}" for version in script.requires)
+        yield from (f"allow {what}" for what in script.allow)
+        if script.description is not None:
+            yield f"description {script.description}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.errors import Refused
 from schema_operator.scripts.copying import CopyForm, copy_form
 from schema_operator.scripts.lexer import Piece, PieceKind, lex, position_to_line_column
 from schema_operator.scripts.tokens import outside_parentheses, tokens, words
@@ -57,8 +58,13 @@ class Statement:
 
 
 def statements_of(source: Source) -> tuple[Statement, ...]:
-    """Cut a script into its statements; raises `Refused(SyntaxError)` as `lex` does."""
-    return statements_in(source.text, lex(source.text))
+    """Cut a script into its statements, with their places in the file; raises `Refused(SyntaxError)` as `lex` does."""
+    try:
+        statements = statements_in(source.text, lex(source.text))
+    except Refused as refused:
+        raise Refused(refused.reason, refused.sentence, source.in_file(refused.location)) from None
+    above = source.line - 1
+    return tuple(replace(one, line=one.line + above) for one in statements) if above else statements
 
 
 def statements_in(text: str, pieces: Iterable[Piece]) -> tuple[Statement, ...]:

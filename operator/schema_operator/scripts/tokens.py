@@ -35,6 +35,7 @@ DOLLAR_QUOTE: Final = rf"\$(?:{NAME_START}[^\x00-/:-@\[-^`{{-\x7f]*+)?\$"
 _MOST_TOKENS: Final = 16
 """How far `words` looks: far enough for every statement's beginning, near enough for a row of a thousand values."""
 
+_BLANKS = re.compile(rf"{BLANK}*+")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TOKEN = re.compile(
     rf"{BLANK}*+(?:(?P<word>{WORD})|(?P<escape>{ESCAPE_STRING})|(?P<dollar>{DOLLAR_QUOTE})|(?P<comment>/\*)"
@@ -52,6 +53,25 @@ def comment_end(text: str, start: int, end: int) -> int | None:
         if depth == 0:
             return edge.end()
     return None
+
+
+def header_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Give where the blanks and comments to the end of a line stand, from and to, with which a text begins.
+
+    Between two of them is a comment of the other kind; one that is never closed is none.
+    """
+    position: int | None = 0
+    while position is not None:
+        # The pattern matches anywhere, at least nothing.
+        end = cast("re.Match[str]", _BLANKS.match(text, position)).end()
+        yield position, end
+        position = comment_end(text, end, len(text)) if text.startswith("/*", end) else None
+
+
+def header_end(text: str) -> int:
+    """Give where the blanks and comments end with which a text begins."""
+    *_, (_, end) = header_spans(text)
+    return end
 
 
 def dollar_quote_end(text: str, start: int, tag: str, end: int) -> int | None:

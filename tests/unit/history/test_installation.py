@@ -29,3 +29,9 @@ def test_our_own_scripts_are_good_scripts_and_can_all_be_undone() -> None:
     known = installation.scripts()
     check(known)
     assert all(script.down for script in known.scripts)
+    assert installation.newest() == known.scripts[-1].version
+
+
+@pytest.mark.parametrize(("installed", "known", "expected"), [("1", "2", False), ("2", "2", True), ("2.0", "2", True)])
+def test_a_control_schema_is_current_or_older(installed: str, known: str, *, expected: bool) -> None:
+    assert installation.is_current(Version.parse(installed), Version.parse(known)) is expected

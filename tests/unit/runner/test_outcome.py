@@ -190,3 +190,18 @@ def test_verifications_as_text(result: VerificationResult, text: str) -> None:
     one = VerificationReport(name="rows", result=result, expected="1", found="2")
     report = report_of("r", Findings().with_verification((one,)), None, 0.1)
     assert text_of(report)[-1] == text
+
+
+def test_a_baseline_is_said_and_counts_as_applied_but_not_as_this_runs_work() -> None:
+    findings = Findings(owner="shop/shop").with_history(History()).with_baseline((_applied("1"), _applied("1.5")))
+    report = report_of("r", _planned(findings, "2", applies=False), None, 1.0)
+    assert (report.version_before, report.version, report.versions, report.action) == ("0", "1.5", (), Action.NONE)
+    assert report.message == ("Recorded 1, 1.5 as applied, without running (baseline). The schema is at version 1.5.")
+
+
+def test_warnings_are_said_at_the_end_of_a_good_run() -> None:
+    findings = Findings(owner="shop/shop").with_history(History())
+    once = findings.with_warning("version 1: changed")
+    assert report_of("r", once, None, 1.0).message.endswith("The schema is at version 0. Warning: version 1: changed.")
+    twice = once.with_warning("version 2: changed")
+    assert report_of("r", twice, None, 1.0).message.endswith("Warning: version 1: changed. (1 more in the log)")

@@ -8,9 +8,10 @@ from pathlib import Path
 import procrastinate
 import pytest
 
+from schema_operator.api.request import ScriptFolder
 from schema_operator.scripts.check import problems
 from schema_operator.scripts.lexer import PieceKind, lex, tokens
-from schema_operator.scripts.reading import Entry, from_entries
+from schema_operator.scripts.reading import from_folders
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import statements_of
 
@@ -50,13 +51,11 @@ def test_the_schema_has_as_many_statements_as_lines_that_begin_one() -> None:
     assert len(lex(text)) == len(begun) == 42  # and libpg_query says the same
 
 
-def test_numbered_in_their_order_the_migrations_are_fit_to_run() -> None:
-    entries = [
-        Entry("procrastinate", f"{number}_{path.stem}.up.sql", path.read_bytes())
-        for number, path in enumerate(FILES[1:], start=1)
-    ]
-    scripts = from_entries(entries)
-    assert [script.version.text for script in scripts.scripts] == [str(number) for number in range(1, 39)]
-    assert [script.name for script in scripts.scripts] == [path.stem for path in FILES[1:]]
-    assert scripts.ignored == ()
+def test_their_folder_is_read_as_it_is_and_fit_to_run() -> None:
+    scripts = from_folders([ScriptFolder(path=str(FOLDER / "migrations"), label="")])
+    assert [script.up.file for script in scripts.scripts] == [path.name for path in FILES[1:]]
+    first, *_, last = scripts.scripts
+    assert (first.version.text, first.name) == ("00.00.00.01", "initial")
+    assert (last.version.text, last.name) == ("03.04.00.50", "post_add_retry_failed_job_procedure")
+    assert set(scripts.ignored) <= {"__init__.py"}
     assert problems(scripts) == ()

@@ -28,13 +28,13 @@ def at(line: int, column: int, statement: int | None = None, statements: int | N
 
 WHOLE = Location(version="1.2", file="shop/1.2_a.up.sql")
 PROBLEMS = {
-    "empty": ("", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1 if"),
-    "only comments": ("-- later\n/* ; */ ;;\n", Reason.EMPTY_MIGRATION, WHOLE, "or SELECT 1 if"),
+    "empty": ("", Reason.EMPTY_MIGRATION, WHOLE, "so it would do nothing"),
+    "only comments": ("-- later\n/* ; */ ;;\n", Reason.EMPTY_MIGRATION, WHOLE, "so it would do nothing"),
     "only what pg_dump writes around": (
         "\\restrict a1\n\\unrestrict a1\n",
         Reason.EMPTY_MIGRATION,
         WHOLE,
-        "or SELECT 1 if",
+        "so it would do nothing",
     ),
     "a commit": ("SELECT 1;\n  COMMIT;", Reason.TRANSACTION_CONTROL, at(2, 3, 2, 2), "COMMIT is not possible"),
     "a block never committed": (f"BEGIN; {GOOD}", Reason.TRANSACTION_CONTROL, at(1, 1, 1, 2), "never committed"),
@@ -115,14 +115,46 @@ def test_good_scripts_have_no_problem(text: str) -> None:
     check(up_script(text))
 
 
+def test_an_empty_up_script_is_accepted_where_its_header_or_the_request_says_so() -> None:
+    empty = up_script("-- nothing\n")
+    assert problems(empty, ("EmptyScript",)) == ()
+    assert problems(up_script("-- schema-operator: allow=EmptyScript\n")) == ()
+    assert [problem.reason for problem in problems(empty, ("CopyData",))] == [Reason.EMPTY_MIGRATION]
+    with pytest.raises(Refused, match="-- schema-operator: allow=EmptyScript"):
+        check(empty)
+    check(empty, ("EmptyScript",))
+
+
+@pytest.mark.parametrize("text", ["", "-- none", " \n/* none */;;", "\\restrict a1\n\\unrestrict a1\n"])
+def test_an_empty_down_script_is_accepted_and_said_to_do_nothing(text: str) -> None:
+    scripts = from_entries([Entry("", "1.up.sql", GOOD.encode()), Entry("", "1.down.sql", text.encode())])
+    assert problems(scripts) == ()
+    [script] = scripts.scripts
+    assert script.down is not None
+    assert (script.up.does_nothing, script.down.does_nothing) == (False, True)
+
+
 @pytest.mark.parametrize(
-    ("kind", "words"), [("down", "a rollback would undo nothing"), ("verify", "it would verify nothing")]
+    "text", [";SELECT 1", "\\restrict a1\nSELECT 1;", "/* never closed", ";'never closed", "-- a\nx"]
 )
-def test_empty_down_and_verify_scripts_are_refused(kind: str, words: str) -> None:
-    [problem] = problems(from_entries([Entry("", "1.up.sql", GOOD.encode()), Entry("", f"1.{kind}.sql", b"-- none")]))
+def test_what_may_do_something_is_not_said_to_do_nothing(text: str) -> None:
+    assert not up_script(text).scripts[0].up.does_nothing
+
+
+def test_an_empty_verify_script_is_refused_whatever_is_allowed() -> None:
+    scripts = from_entries([Entry("", "1.up.sql", GOOD.encode()), Entry("", "1.verify.sql", b"-- none")])
+    [problem] = problems(scripts, ("EmptyScript",))
     assert problem.reason is Reason.EMPTY_MIGRATION
-    assert problem.location == Location(version="1", file=f"1.{kind}.sql")
-    assert words in problem.sentence
+    assert problem.location == Location(version="1", file="1.verify.sql")
+    assert "it would verify nothing" in problem.sentence
+
+
+def test_places_in_a_section_are_places_in_its_file() -> None:
+    text = "-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 1;\n  COMMIT;\n\\q\nSELECT 'a"
+    scripts = from_entries([Entry("", "1_a.sql", text.replace("\nSELECT 'a", "").encode())])
+    assert [(problem.location.line, problem.location.column) for problem in problems(scripts)] == [(5, 3), (6, 1)]
+    [unclosed] = problems(from_entries([Entry("", "1_a.sql", text.encode())]))
+    assert (unclosed.reason, unclosed.location.line) == (Reason.SYNTAX_ERROR, 7)
 
 
 def test_an_empty_up_script_is_accepted_where_that_is_allowed_and_nothing_else() -> None:

@@ -15,33 +15,43 @@ from schema_operator.runner.transaction import Deed, commit, look
 
 if TYPE_CHECKING:
     from schema_operator.api.version import Version
-    from schema_operator.history.records import Access
+    from schema_operator.history.records import Access, Reading
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script
 
 _NOT_OURS = (Reason.ALREADY_EXISTS, Reason.OBJECT_NOT_FOUND)
 
 
-def history_of(work: Workplace) -> History:
-    """Read the history, after installing what is missing to read it.
+def history_of(work: Workplace) -> Reading:
+    """Read the history, after installing or upgrading what is missing to read it.
 
+    Where the control schema is as it should be, which is nearly always, that is one query.
     Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
     """
-    known = installation.scripts()
-
-    def read() -> tuple[tuple[Script, ...], History | None]:
-        installed = store.control_version(work.session) if store.installed(work.session) else None
-        missing = installation.missing(known, installed)
-        return missing, None if missing else store.read(work.session)
-
     try:
-        missing, history = look(work, read, pinned=True)
-        if history is None:
-            _install(work, missing)
-            history = look(work, lambda: store.read(work.session), pinned=True)
+        reading = _present(work)
+        if reading is not None and installation.is_current(reading.control, installation.newest()):
+            return reading
+        installed = look(work, lambda: _installed(work), pinned=True)
+        if missing := installation.missing(installation.scripts(), installed):
+            _install(work, missing, installed)
+        return look(work, lambda: store.read(work.session), pinned=True)
     except Failed as failed:
         raise _refused(work, failed) from None
-    return history
+
+
+def _present(work: Workplace) -> Reading | None:
+    """Read the history; None where the control schema is missing, or has another form than this program's."""
+    try:
+        return look(work, lambda: store.read(work.session), pinned=True)
+    except Failed as failed:
+        if failed.reason is not Reason.OBJECT_NOT_FOUND:
+            raise
+        return None
+
+
+def _installed(work: Workplace) -> Version | None:
+    return store.control_version(work.session) if store.installed(work.session) else None
 
 
 def present_history(work: Workplace) -> History:
@@ -49,24 +59,23 @@ def present_history(work: Workplace) -> History:
 
     Raises as `history_of` does, and `Refused(ControlSchemaOlder)` where it must be upgraded before it can be read.
     """
-    known = installation.scripts()
-
-    def read() -> History:
-        if not store.installed(work.session):
-            return History()
-        installed = store.control_version(work.session)
-        if installation.missing(known, installed):
-            raise Refused(
-                Reason.CONTROL_SCHEMA_OLDER,
-                f"the control schema of the database has version {installed}, which this program upgrades before it "
-                "reads it; any run does that, also one that has nothing to do; a plan only looks",
-            )
-        return store.read(work.session)
-
+    known = installation.newest()
     try:
-        return look(work, read, pinned=True)
+        reading = _present(work)
+        if reading is not None and installation.is_current(reading.control, known):
+            return reading.history
+        installed = look(work, lambda: _installed(work), pinned=True)
+        if installed is None:
+            return History()
+        if installation.is_current(installed, known):  # and yet it cannot be read
+            return look(work, lambda: store.read(work.session), pinned=True).history
     except Failed as failed:
         raise _refused(work, failed) from None
+    raise Refused(
+        Reason.CONTROL_SCHEMA_OLDER,
+        f"the control schema of the database has version {installed}, which this program upgrades before it reads it; "
+        "any run does that, also one that has nothing to do; a plan only looks",
+    )
 
 
 def require_recordable(work: Workplace) -> None:
@@ -79,10 +88,11 @@ def require_recordable(work: Workplace) -> None:
         raise _denied(work, access)
 
 
-def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
+def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | None) -> None:
     newest = missing[-1].version
 
     def body(begun: Begun) -> None:
+        store.become_owner(work.session)
         for script in missing:
             run_script(work, script.up, script.version.text, Step.INSTALLING)
             transaction = store.record_control_version(
@@ -91,7 +101,12 @@ def _install(work: Workplace, missing: tuple[Script, ...]) -> None:
             if transaction != begun.transaction:
                 raise transaction_ended(Location(file=script.up.file))
 
-    commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
+    try:
+        commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
+    except Failed as failed:
+        if installed is None or failed.reason is not Reason.PERMISSION_DENIED:
+            raise
+        raise _not_upgradable(work, installed, newest) from None
 
 
 def _has(work: Workplace, version: Version) -> bool:
@@ -121,7 +136,7 @@ def _denied(work: Workplace, access: Access | None) -> Refused:
             f"GRANT CREATE ON DATABASE {identifier(work.facts.database)} TO {role} (or, as an administrator, "
             f"CREATE SCHEMA schema_operator AUTHORIZATION {role})"
         )
-    elif access.tables:
+    elif access.table_owner is not None:
         sentence = (
             f"the role {name} may not use the schema schema_operator, where the history is kept; as its owner "
             f"{access.schema_owner}, run: GRANT USAGE ON SCHEMA schema_operator TO {role}; "
@@ -134,3 +149,18 @@ def _denied(work: Workplace, access: Access | None) -> Refused:
             f"owner {access.schema_owner}, run: GRANT USAGE, CREATE ON SCHEMA schema_operator TO {role}"
         )
     return Refused(Reason.PERMISSION_DENIED, sentence)
+
+
+def _not_upgradable(work: Workplace, installed: Version, newest: Version) -> Refused:
+    """Name who can upgrade the control schema: PostgreSQL lets nobody change a table but its owner."""
+    access = look(work, lambda: store.access(work.session), pinned=True)
+    owner = (access and access.table_owner) or "its owner"
+    name = work.address.role or work.session.user
+    # Nobody is told to make an application's role a superuser.
+    grant = "" if access and access.owner_is_superuser else f", or run: GRANT {identifier(owner)} TO {identifier(name)}"
+    return Refused(
+        Reason.PERMISSION_DENIED,
+        f"the control schema has version {installed} and must be upgraded to {newest}, which only the owner of its "
+        f"tables, {owner}, can do, and the role {name} is not; let one run connect as {owner} (it need have nothing "
+        f"else to do){grant}",
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schema_operator.api.request import TransactionMode
 from schema_operator.history.records import AppliedVersion, Change
+from schema_operator.runner.plan import as_applied
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 def applied_version(work: Workplace, script: Script) -> AppliedVersion:
     """Give a version as the history has it once it is applied."""
-    return AppliedVersion(script.version, work.owner, script.up.checksum, script.down is not None)
+    return as_applied(script, work.owner)
 
 
 def _name(work: Workplace, script: Script) -> str:
@@ -21,16 +23,20 @@ def _name(work: Workplace, script: Script) -> str:
     return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
 
 
-def change_of(work: Workplace, script: Script) -> Change:
-    """Give what is written down for a version that is applied."""
+def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Change:
+    """Give what is written down for a version that is applied, or recorded without being run (`baseline`)."""
     return Change(
         version=script.version.text,
         rollback=False,
-        description=work.request.description or script.name or None,
+        description=work.request.description or script.description or script.name or None,
         script_name=_name(work, script),
         checksum=script.up.checksum,
         up=script.up.text,
         down=script.down.text if script.down else None,
         down_name=script.down.file if script.down else None,
         verify=script.verify.text if script.verify else None,
+        baseline=baseline,
+        requires=(*script.requires, *work.request.requires.versions),
+        variables=work.request.variables,
+        down_transaction=script.down.transaction if script.down else TransactionMode.AUTO,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location, Reason, Refused
@@ -11,10 +12,12 @@ from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.units import Undertaking, carry_out
 from schema_operator.runner.transaction import look
+from schema_operator.scripts import reading
 from schema_operator.scripts.script import Source
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Source
 
 
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
@@ -43,7 +46,9 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
             "no rollback script is stored with this version",
             Location(version=applied.version.text),
         )
-    return Source.from_bytes(stored.down_name or f"the rollback script of {applied.version}", stored.down.encode())
+    file = stored.down_name or f"the rollback script of {applied.version}"
+    source = reading.from_stored(file, stored.down, applied.version)
+    return replace(source, transaction=stored.down_transaction)
 
 
 def _change(version: str, source: Source) -> Change:

@@ -20,18 +20,25 @@ if TYPE_CHECKING:
     from schema_operator.history.records import AppliedVersion
     from schema_operator.runner.plan import Plan
     from schema_operator.runner.workplace import Workplace
+    from schema_operator.scripts.script import Script
 
 
 def show(work: Workplace, decided: Plan) -> None:
-    """Put what would be done among the findings, the rollbacks first, as a run would do it.
+    """Put what would be done among the findings, the baseline and the rollbacks first, as a run would do it.
 
     Raises as `transaction.look` does, and as a run would where the role may not write into the history.
     """
-    if decided.rollbacks or decided.applies:
+    if decided.changes:
         require_recordable(work)
     rollbacks = look(work, lambda: _rollbacks(work, decided.rollbacks), pinned=True)
+    baseline = tuple(_recorded(one) for one in decided.baseline)
     applies = tuple(_planned(one.version.text, Action.APPLY, one.up) for one in decided.applies)
-    work.findings = replace(work.findings, shown=(*rollbacks, *applies), blocker=_at_work(work))
+    work.findings = replace(work.findings, shown=(*baseline, *rollbacks, *applies), blocker=_at_work(work))
+
+
+def _recorded(script: Script) -> PlannedVersion:
+    """Describe what would be recorded and not run."""
+    return PlannedVersion(version=script.version.text, action=Action.NONE, file=script.up.file, statements=0, units=0)
 
 
 def _planned(version: str, action: Action, source: Source) -> PlannedVersion:

@@ -95,7 +95,7 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
         store.complete_units(work.session, version, begun.direction, work.author)
 
     def closed() -> bool:
-        return not any(one.version == begun.version for one in store.read(work.session).open)
+        return not any(one.version == begun.version for one in store.read(work.session).history.open)
 
     commit(work, Deed(body, closed, f"the end of what was begun of version {version}", OURS))
 

@@ -1,0 +1,155 @@
+"""The history read and written: how many queries, with what, and what is made of the answers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from psycopg import sql
+
+from schema_operator.api.request import TransactionMode
+from schema_operator.api.version import Version
+from schema_operator.errors import Reason, Refused
+from schema_operator.history import store
+from schema_operator.history.records import (
+    AppliedVersion,
+    Author,
+    Change,
+    Direction,
+    History,
+    OpenUnit,
+    StoredScripts,
+    UnitEvent,
+)
+
+if TYPE_CHECKING:
+    from schema_operator.postgres.session import Session
+
+AUTHOR = Author("a" * 300, "run-1", "shop/shop", "uid", "schema-operator 1")
+CHANGE = Change(
+    version="1.0",
+    rollback=False,
+    description="d",
+    script_name="n" * 300,
+    checksum="c",
+    up="SELECT 1",
+    down="SELECT 2",
+    down_name=None,
+    verify=None,
+)
+
+
+class Answers:
+    """A session that answers every query with the same rows, and remembers what it was asked."""
+
+    def __init__(self, *rows: tuple[Any, ...]) -> None:
+        self.rows = list(rows)
+        self.asked: list[dict[str, object]] = []
+
+    def query(
+        self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        assert query.as_bytes(None)
+        self.asked.append(parameters or {})
+        return self.rows
+
+    @property
+    def session(self) -> Session:
+        return cast("Session", self)
+
+
+APPLIED = '[["1.0","shop/shop","abc",true,["0.9","0.8"]],["2",null,null,false,[]]]'
+OPEN = '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8]],["3","rollback","a/b",1,5,"def","Finished","",null]]'
+
+
+def test_the_history_is_one_query() -> None:
+    answers = Answers(("1 3 2", True, APPLIED, OPEN))
+    reading = store.read(answers.session)
+    assert len(answers.asked) == 1
+    assert (reading.control, reading.recordable) == (Version.parse("3"), True)
+    needs = (Version.parse("0.9"), Version.parse("0.8"))
+    third = Version.parse("3")
+    assert reading.history == History(
+        (
+            AppliedVersion(Version.parse("1.0"), "shop/shop", "abc", reversible=True, requires=needs),
+            AppliedVersion(Version.parse("2"), None, None, reversible=False),
+        ),
+        (
+            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", UnitEvent.STARTED, "SELECT 1", (7, 8)),
+            OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", UnitEvent.FINISHED, "", ()),
+        ),
+    )
+    assert reading.history.get(Version.parse("1")) is reading.history.applied[0]
+    assert reading.history.get(third) is None
+
+
+def test_a_history_without_a_version_is_empty() -> None:
+    reading = store.read(Answers(("3", False, None, None)).session)
+    assert (reading.history, reading.recordable) == (History(), False)
+
+
+DAMAGE = {
+    "no version of its own": ((None, True, None, None), "control_versions is empty"),
+    "a version of its own that is none": (("new", True, None, None), "'new'"),
+    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None), "'first'"),
+    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None), "'zero'"),
+}
+
+
+@pytest.mark.parametrize(("row", "says"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_what_nobody_can_have_written_is_refused(row: tuple[Any, ...], says: str) -> None:
+    with pytest.raises(Refused) as refused:
+        store.read(Answers(row).session)
+    assert refused.value.reason is Reason.CONTROL_SCHEMA_DAMAGED
+    assert says in refused.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("rollback", "baseline", "recorded", "event", "action"),
+    [
+        (False, False, "1.0", "Applied", "apply"),
+        (False, True, "1.0", "Baselined", "apply"),
+        (True, False, "1.0-rollback", "RolledBack", "rollback"),
+    ],
+)
+def test_a_change_is_recorded_in_one_query(
+    rollback: bool, baseline: bool, recorded: str, event: str, action: str
+) -> None:
+    answers = Answers(("77",))
+    values = {"name": 'a "quoted" name', "größe": "1"}
+    change = replace(
+        CHANGE,
+        rollback=rollback,
+        baseline=baseline,
+        requires=("0.9", "0.8"),
+        variables=values,
+        down_transaction=TransactionMode.NEVER,
+    )
+    assert store.record(answers.session, change, AUTHOR) == "77"
+    (asked,) = answers.asked
+    assert (asked["version"], asked["recorded_version"], asked["event"], asked["action"]) == (
+        *("1.0", recorded, event, action),
+    )
+    assert (asked["requires"], asked["down_transaction"]) == ("0.9 0.8", "Never")
+    assert asked["variables"] == '{"name":"a \\"quoted\\" name","größe":"1"}'
+    assert (asked["script_name"], asked["actor"]) == ("n" * 255, "a" * 255)
+
+
+def test_no_variables_are_recorded_as_none() -> None:
+    answers = Answers(("77",))
+    store.record(answers.session, CHANGE, AUTHOR)
+    assert (answers.asked[0]["variables"], answers.asked[0]["requires"]) == (None, "")
+
+
+def test_stored_scripts_come_with_their_variables_and_their_transaction() -> None:
+    stored = store.stored_scripts(Answers(("u", "d", "n", '{"a":"b"}', "Never")).session, Version.parse("1"))
+    assert stored == StoredScripts("u", "d", "n", {"a": "b"}, TransactionMode.NEVER)
+    assert store.stored_scripts(Answers().session, Version.parse("1")) == StoredScripts(None, None, None)
+
+
+def test_many_texts_are_one_query() -> None:
+    answers = Answers(("1.0", "SELECT 1"), ("2", None))
+    found = store.stored_texts(answers.session, [Version.parse("1.0"), Version.parse("2")])
+    assert answers.asked == [{"versions": ["1.0", "2"]}]
+    assert found == {Version.parse("1"): "SELECT 1", Version.parse("2"): None}
