@@ -24,7 +24,7 @@ BEFORE_CONNECTING = {
     "a name that is nearly a script's": Bad(
         reason="UnrecognizedScript", says=("2_x.verfy.sql",), files={"2_x.verfy.sql": "SELECT 1;"}
     ),
-    "an empty script": refused(3, "", "EmptyMigration", "no statement", "SELECT 1", at=(None, None, None)),
+    "an empty script": refused(3, "", "EmptyMigration", "no statement", "allow=EmptyScript", at=(None, None, None)),
     "only comments": refused(3, "-- soon\n/* later */;\n", "EmptyMigration", "no statement", at=(None, None, None)),
     "a version twice": Bad(
         row=4,
@@ -97,6 +97,14 @@ BEFORE_CONNECTING = {
         "CREATE INDEX CONCURRENTLY",
         at=(1, 2, 1),
     ),
+    "two blocks where one transaction is wanted": refused(
+        26,
+        "-- schema-operator: transaction=required\nBEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2;",
+        "SplitRequired",
+        "commits 2 times",
+        "split it here",
+        at=(4, 5, 1),
+    ),
     "a NUL": refused(27, b"SELECT 1;\nSELECT 2\0;", "InvalidEncoding", "offset 18", "NUL", at=(None, 2, None)),
     "not UTF-8": refused(
         28, b"SELECT 1;\nSELECT '\xe4';", "InvalidEncoding", "offset 18", "save the file as UTF-8", at=(None, 2, None)
@@ -129,6 +137,23 @@ IN_THE_HISTORY = {
         files={"1.0.0_first.up.sql": EDITED},
         blames="1.0.0_first.up.sql",
         line=3,
+    ),
+    "a required version that is not there": Bad(
+        row=6,
+        reason="MissingDependency",
+        says=("requires 1.9.0", "1.9.0"),
+        files={"2_bad.up.sql": "-- schema-operator: requires=1.9.0\nSELECT 1;"},
+        blames="2_bad.up.sql",
+    ),
+    "versions that require each other": Bad(
+        row=7,
+        reason="DependencyCycle",
+        says=("2 requires 3, 3 requires 2", "take one of the requirements away"),
+        files={
+            "2_bad.up.sql": "-- schema-operator: requires=3\nSELECT 1;",
+            "3_bad.up.sql": "-- schema-operator: requires=2\nSELECT 1;",
+        },
+        blames="2_bad.up.sql",
     ),
     "a rollback of what cannot be rolled back": Bad(
         row=44, reason="NotReversible", says=("1.2.0", "new version"), arguments=("--version", "1.0.0")

@@ -20,10 +20,7 @@ ELSEWHERE: Final = {
     50: ("cluster/test_bad_input.py", "test_the_api_server_refuses_a_bad_target"),
 }
 LATER: Final = {
-    6: "requires",
-    7: "requires",
     10: "references to other namespaces: no field can name one",
-    26: "units",
     37: "rules with a grammar",
     40: "rules with a grammar",
     42: "the pre-update checks",
