@@ -7,7 +7,8 @@ in other languages than English in other quotes, so what is not known to hold on
 * 42601 quotes a token: it is shown where it is a word or a sign, and does not touch a quote in the statement.
 * A text that a function raised may hold anything. It is shown where its format stands in the script or in the function,
   with `…` for what was filled in (the format is what its author wants to be read). Else the function is named.
-* In all other texts of the server, what follows a colon and a quote is a value, everything else is names.
+* In all other texts of the server, what follows a colon and a quote is a value, and so are the values of enums;
+  everything else is names.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MASK: Final = "…"
 
 _OPEN: Final = "[\"'«»“”„‘’‹›「『]"  # noqa: RUF001 (the quotes of the languages the server speaks)
 _AFTER_COLON: Final = re.compile(rf": ?{_OPEN}.*|: 0x[0-9a-f].*", re.DOTALL)
+_LABEL: Final = re.compile(r'(?<=new value )"[^"]*"(?= of enum type )|(?<=enum label )"[^"]*"')
+"""Values of an enum, which are literals in a script."""
 _VALUE_STATES: Final = ("22", "XX000", "38", "39", "HV", "P0001", "P0004", "58P01", "F0")
 _NAMES_CLASSES: Final = """
     08 09 0A 0B 0F 0L 0P 0Z 20 21 23 24 25 26 27 28 2B 2D 2F 34 3B 3D 3F 40 42 44 53 54 55 57 58 72 P0 XX
@@ -96,7 +99,7 @@ def _masked(error: ServerError, known: Circumstances, statement: str) -> str:
         return condition_name(state) if state else ""
     if state.startswith(_VALUE_STATES):
         return _known(error.message) or condition_name(state)
-    return _AFTER_COLON.sub(f": {MASK}", error.message)
+    return _AFTER_COLON.sub(f": {MASK}", _LABEL.sub(f'"{MASK}"', error.message))
 
 
 def _known(message: str) -> str | None:

@@ -44,6 +44,10 @@ SHOWN = {
     'relation "a.b" does not exist': ("42P01", 'relation "a.b" does not exist'),
     'string is not a valid identifier: "s3cr3t"': ("42602", "string is not a valid identifier: …"),
     "Zeichenkette ist kein Name: »s3cr3t«": ("42602", "Zeichenkette ist kein Name: …"),
+    'unsafe use of new value "s3cr3t" of enum type mood': (
+        *("55P04", 'unsafe use of new value "…" of enum type mood'),
+    ),
+    'enum label "s3cr3t" already exists': ("42710", 'enum label "…" already exists'),
     "cache lookup failed for relation 123": ("XX000", "cache lookup failed for relation 123"),
     "geometry s3cr3t is broken": ("XX000", "internal error"),
     'could not access file "s3cr3t": No such file or directory': ("58P01", "could not access file …"),
