@@ -18,6 +18,8 @@ class Diagnosis(Protocol):
     @property
     def sqlstate(self) -> str | None: ...  # noqa: D102 (PostgreSQL documentation, "Error and Notice Message Fields")
     @property
+    def severity_nonlocalized(self) -> str | None: ...  # noqa: D102
+    @property
     def message_primary(self) -> str | None: ...  # noqa: D102
     @property
     def message_detail(self) -> str | None: ...  # noqa: D102
@@ -41,6 +43,8 @@ class Diagnosis(Protocol):
     def source_function(self) -> str | None: ...  # noqa: D102
 
 
+_LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
+"""Severities of errors after which the server ends the session; the connection may look alive for a moment longer."""
 _RAISING: Final = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
 """Functions of pl_exec.c that carry out RAISE and ASSERT."""
 _LANGUAGES: Final = frozenset(
@@ -84,7 +88,7 @@ def server_error(diagnosis: Diagnosis, *, lost: bool) -> ServerError:
         raised=raised,
         routine=routine["routine"] if routine else None,
         routine_line=int(routine["line"]) if routine else None,
-        lost=lost,
+        lost=lost or diagnosis.severity_nonlocalized in _LAST_WORDS,
     )
 
 

@@ -334,8 +334,13 @@ _BY_TEXT: Final = (
     ("XX000", r"^tuple concurrently (?:updated|deleted)", _MEANWHILE),
 )
 """What only the text tells apart; where it is not English, the state or its class counts."""
-_ENDED_BY_SCRIPT: Final = "25P04"
-"""The one state that ends the connection and would end the next one too: a transaction_timeout the script sets."""
+_LAST_WORDS: Final = {
+    "25P04": STATES["25P04"],
+    "53100": _later(
+        Reason.DISK_FULL, "the server went down because its disk is full; free or add space, then start it"
+    ),
+}
+"""What a session was ended with that says more than that it was ended."""
 
 
 def explain(error: ServerError) -> Explanation:
@@ -346,7 +351,7 @@ def explain(error: ServerError) -> Explanation:
     found = next((meaning for one, text, meaning in _BY_TEXT if one == state and re.search(text, error.message)), None)
     found = found or STATES.get(state) or CLASSES.get(state[:2], _CORRECT)
     if error.lost:
-        return found if found.verdict is Verdict.LATER or state == _ENDED_BY_SCRIPT else _LOST
+        return found if found.verdict is Verdict.LATER else _LAST_WORDS.get(state, _LOST)
     if error.raised:
         return _of_raised(found)
     return found

@@ -12,6 +12,7 @@ from schema_operator.postgres.diagnosis import server_error
 @dataclass
 class Fields:
     sqlstate: str | None = None
+    severity_nonlocalized: str | None = None
     message_primary: str | None = None
     message_detail: str | None = None
     message_hint: str | None = None
@@ -90,3 +91,8 @@ def test_what_nobody_knows_the_author_of_is_no_name() -> None:
 def test_places_and_losses_are_kept() -> None:
     error = server_error(Fields(sqlstate="42601", statement_position="7", table_name="t"), lost=True)
     assert (error.position, error.table, error.lost, error.raised) == (7, "t", True, False)
+
+
+@pytest.mark.parametrize(("severity", "lost"), [("ERROR", False), ("FATAL", True), ("PANIC", True)])
+def test_after_last_words_the_session_is_lost(severity: str, lost: bool) -> None:
+    assert server_error(Fields(sqlstate="53100", severity_nonlocalized=severity), lost=False).lost is lost

@@ -147,6 +147,11 @@ def test_a_function_can_raise_any_state_without_ending_the_session() -> None:
     assert explain(ServerError(sqlstate="40001", message="x", raised=True)).verdict is Verdict.TRY_AGAIN
 
 
+def test_a_server_that_goes_down_because_its_disk_is_full_says_so() -> None:
+    explanation = explain(ServerError(sqlstate="53100", message="could not write to file", lost=True))
+    assert (explanation.reason, explanation.verdict) == (Reason.DISK_FULL, Verdict.LATER)
+
+
 def test_a_transaction_timeout_of_the_script_is_not_tried_again_though_the_session_is_gone() -> None:
     explanation = explain(ServerError(sqlstate="25P04", message="terminating connection", lost=True))
     assert (explanation.reason, explanation.verdict) == (Reason.STATEMENT_TIMEOUT, Verdict.FAILED)
