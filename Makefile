@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup check lint unit test demo demo-down cluster cluster-down kubeconfig image clean
+.PHONY: help setup check lint unit test bench bench-cluster demo demo-down cluster cluster-down kubeconfig image clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,16 @@ unit: setup
 
 test: setup lint ## Everything: check, then all tests on real PostgreSQL servers and a real cluster
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+bench: setup ## Measure speed and memory beside other tools (25 minutes; nothing else should be at work)
+	$(BIN)/python benchmarks/runner_start.py
+	$(BIN)/python -m benchmarks.migrations
+	$(BIN)/python -m benchmarks.large_script
+	$(BIN)/python -m benchmarks.locks
+
+bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
+	$(BIN)/python -m benchmarks.apply_to_ready
+	$(BIN)/python -m benchmarks.controller_idle
 
 demo: setup ## Show the operator at work on a cluster named demo
 	$(BIN)/python -m dev.demo up

@@ -18,6 +18,9 @@ from dev.progress import say
 HELM = "helm.sh/helm/v3/cmd/helm@v3.19.0"
 # Its node image is Kubernetes 1.34, the version of the local cluster.
 KIND = "sigs.k8s.io/kind@v0.30.0"
+# Peers of the benchmarks, as their users install them.
+GOOSE = "github.com/pressly/goose/v3/cmd/goose@v3.29.0"
+GOLANG_MIGRATE = "github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1"
 LOCALKUBE = CHECKOUT / "dev/cluster/localkube"
 KUBERNETES = re.compile(r"^\tk8s\.io/kubernetes v(?P<version>(?P<major>\d+)\.(?P<minor>\d+)\.\d+)$", re.MULTILINE)
 # What Kubernetes 1.34 asks of its compiler (go.mod).
@@ -51,6 +54,16 @@ def kind() -> Path:
 def kubectl() -> Path:
     """Give the path of kubectl: from PATH, or built from its Go module (3 minutes the first time)."""
     return _from_path("kubectl") or _built("kubectl", "./kubectl") / "kubectl"
+
+
+def goose() -> Path:
+    """Give the path of goose, built from its Go module with all its drivers (2 minutes the first time)."""
+    return _installed("goose", GOOSE)
+
+
+def golang_migrate() -> Path:
+    """Give the path of golang-migrate's `migrate`, built from its Go module (10 seconds the first time)."""
+    return _installed("migrate", GOLANG_MIGRATE, "postgres")
 
 
 def localkube() -> Path:
@@ -99,13 +112,14 @@ def _version_flags(go_mod: str) -> str:
     return " ".join(["-s -w", *(f"-X k8s.io/component-base/version.{name}={it}" for name, it in values.items())])
 
 
-def _installed(name: str, module: str) -> Path:
+def _installed(name: str, module: str, tags: str = "") -> Path:
     go = toolchain()
     folder = cache() / "programs" / f"{name}-{module.rpartition('@')[2]}-{go.version}"
     with locked(name):
         if not (folder / name).exists():
             say(f"Building {name} from {module} (a few minutes, once)")
-            go.run("install", "-trimpath", "-ldflags", "-s -w", module, folder=cache(), GOBIN=str(folder))
+            options = ("-trimpath", "-ldflags", "-s -w", "-tags", tags)
+            go.run("install", *options, module, folder=cache(), GOBIN=str(folder))
     return folder / name
 
 

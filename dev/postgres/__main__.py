@@ -1,4 +1,4 @@
-"""`python3 -m dev.postgres install [MAJOR ...]`: download the servers and the dump program that the tests use."""
+"""`python3 -m dev.postgres install [MAJOR ...]`: download servers, the dump program and SQL for the tests."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def main() -> None:
     for major in majors:
         print(f"PostgreSQL {major}: {install.server(major)}")
     print(f"pg_dump: {install.pg_dump()}")
+    print(f"migrations of graphile-worker: {install.graphile_worker()}")
 
 
 if __name__ == "__main__":

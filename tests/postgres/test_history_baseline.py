@@ -162,7 +162,8 @@ def test_a_baseline_that_cannot_be_meant_is_refused(
     assert (ended.code, ended.report.reason) == (20, reason)
     assert says in ended.report.message
     assert database.relations() == ["x", "y"]
-    assert database.applied() == []
+    recorded = database.value("SELECT to_regclass('schema_operator.applied_versions') IS NOT NULL")
+    assert not recorded or database.applied() == []
 
 
 def test_runs_at_once_record_it_once(

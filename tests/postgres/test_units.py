@@ -64,7 +64,8 @@ def test_statements_that_refuse_a_transaction_are_run_by_themselves(
 def test_an_isolation_level_is_kept(product: Product, database: Database, folder: Path) -> None:
     add(
         folder,
-        v2="BEGIN ISOLATION LEVEL SERIALIZABLE; CREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b; "
+        v2="BEGIN ISOLATION LEVEL SERIALIZABLE;"
+        "CREATE TABLE a AS SELECT current_setting('transaction_isolation') AS b; "
         "COMMIT; CREATE TABLE c AS SELECT current_setting('transaction_isolation') AS d;",
     )
     assert product.run("--scripts", folder).code == 0
@@ -80,7 +81,8 @@ def test_the_parts_of_a_script_share_its_settings_and_the_next_script_does_not(
     database.execute("ALTER TABLE app.here ADD COLUMN a int; CREATE TABLE public.here (wrong int)")
     add(
         folder,
-        v2=f"SET search_path = app; SET ROLE {role};\nBEGIN; CREATE TABLE one (); COMMIT;\nBEGIN; CREATE TABLE two (); COMMIT;\n"
+        v2=f"SET search_path = app; SET ROLE {role};\n"
+        "BEGIN; CREATE TABLE one (); COMMIT;\nBEGIN; CREATE TABLE two (); COMMIT;\n"
         "CREATE INDEX CONCURRENTLY here_a ON here (a);\nCREATE TABLE three ();",
         v3="CREATE TABLE four ();",
     )

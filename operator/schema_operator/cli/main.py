@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,7 +15,17 @@ from schema_operator.api.duration import parse
 
 def main() -> None:
     """Run the command line; the exit code is the command's."""
-    sys.exit(execute(sys.argv[1:]))
+    code = execute(sys.argv[1:])
+    if sys.argv[1:2] == ["run"]:
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> None:
+    """End the process at once: to take everything apart before is a tenth of a run that has nothing to do."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def execute(arguments: list[str]) -> int:
@@ -21,8 +33,11 @@ def execute(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     match options.command:
         case "run":
+            gc.disable()  # nothing that importing makes is garbage, and looking for it takes 10 ms
             from schema_operator.cli.run import run  # noqa: PLC0415 (see above)
 
+            gc.freeze()
+            gc.enable()
             return run(options)
         case "crd":
             from schema_operator.cli import crd  # noqa: PLC0415 (see above)

@@ -57,7 +57,7 @@ def see(spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] |
         return SourceSeen(None, _bare(problem))
     try:
         reading.require_not_empty(scripts)
-        check.check(scripts, allow=spec.allow or ())
+        check.check(scripts, spec.allow or (), variables_of(spec))
     except Refused as problem:
         return SourceSeen(scripts.digest, _bare(problem))
     return SourceSeen(scripts.digest, None)

@@ -64,6 +64,8 @@ _KEY_TABLE: Final = re.compile(r'[\s\S]* (?:is not present in|is still reference
 _RAISED_AT: Final = re.compile(
     r"PL/pgSQL function (?P<routine>[^()'\n]+\([^()'\n]*\)|inline_code_block) line (?P<line>\d+) at "
 )
+_LINE_OF_COPY: Final = re.compile(r"^COPY .+?, [^\d,:]*(\d+)", re.MULTILINE)
+"""Of the CONTEXT of an error, in whatever language the server speaks; what follows the number may be values."""
 
 
 def server_error(diagnosis: Diagnosis, *, lost: bool) -> ServerError:
@@ -88,8 +90,14 @@ def server_error(diagnosis: Diagnosis, *, lost: bool) -> ServerError:
         raised=raised,
         routine=routine["routine"] if routine else None,
         routine_line=int(routine["line"]) if routine else None,
+        data_line=_data_line(diagnosis.context or ""),
         lost=lost or diagnosis.severity_nonlocalized in _LAST_WORDS,
     )
+
+
+def _data_line(context: str) -> int | None:
+    found = _LINE_OF_COPY.search(context)
+    return int(found[1]) if found else None
 
 
 def _is_raised(diagnosis: Diagnosis) -> bool:

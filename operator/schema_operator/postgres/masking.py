@@ -44,6 +44,8 @@ _KNOWN: Final = (
     r"value too long for type [a-z ]+\(\d+\)$",
     r"bit string length \d+ does not match type bit\(\d+\)$",
     r"division by zero$",
+    r"missing data for column \"[^\"]+\"$",
+    r"extra data after last expected column$",
     r"null value cannot be assigned to variable(?= )",
     r"invalid byte sequence for encoding \"[A-Z0-9_]+\"(?=: )",
     r"invalid value for parameter \"[A-Za-z_.]+\"(?=: )",

@@ -108,11 +108,7 @@ SELECT set_config('lock_timeout', {lock_timeout}, false), set_config('statement_
        set_config('idle_in_transaction_session_timeout', '30s', false),
        set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
        set_config('tcp_keepalives_count', '3', false), set_config('standard_conforming_strings', 'on', false), {settings}
-       1 / (f.taken AND 2 = (
-           SELECT count(*) FROM pg_locks AS l
-           WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
-             AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
-                 ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))))::int4
+       1 / CASE WHEN f.taken THEN (NOT pg_try_advisory_xact_lock_shared({token}::int8))::int4 ELSE 0 END
 FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
 
 -- begin_again --
@@ -162,13 +158,9 @@ SET search_path = pg_catalog, pg_temp;
 RESET search_path;
 
 -- fence --
--- Take the fence, then, only then, look whether our guard session still holds its two locks. Gives the transaction's id
+-- Take the fence, then, only then, see that our guard session lives: its token cannot be had. Gives the transaction's id
 -- as well, by which the end of the transaction is told from the end of another.
-SELECT f.taken,
-       (SELECT count(*) FROM pg_locks AS l
-        WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
-          AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
-              ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))),
+SELECT f.taken, CASE WHEN f.taken THEN NOT pg_try_advisory_xact_lock_shared({token}::int8) END,
        pg_current_xact_id()::text
 FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
 
@@ -184,12 +176,7 @@ SELECT i.indrelid::pg_catalog.text, w.mode FROM wanted AS w JOIN pg_catalog.pg_i
 
 -- own_alone --
 -- Take the fence for a statement that cannot be in a transaction: the same lock, held by the session.
-SELECT f.taken,
-       (SELECT count(*) FROM pg_catalog.pg_locks AS l
-        WHERE f.taken AND l.granted AND l.pid = {guard_pid} AND l.locktype = 'advisory'
-          AND (l.classid::int8, l.objid::int8, l.objsubid::int8) IN (
-              ({lock_class}, {guard}, 2), ({token_high}, {token_low}, 1))),
-       ''
+SELECT f.taken, CASE WHEN f.taken THEN NOT pg_catalog.pg_try_advisory_xact_lock_shared({token}::int8) END, ''
 FROM (SELECT pg_catalog.pg_try_advisory_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
 
 -- save_path --

@@ -29,6 +29,8 @@ class ServerError:
     """Columns of the key that rows share, lack or exclude each other by."""
     key_table: str | None = None
     """The other table of a foreign key, without its schema."""
+    data_line: int | None = None
+    """The line of a COPY's rows that was read last, from 1."""
     dependants: tuple[str, ...] = ()
     """What depends on the object that was to be dropped or changed, each with its kind: `view v`."""
     raised: bool = False

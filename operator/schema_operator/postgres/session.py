@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,8 +198,8 @@ class Session:
     ) -> PipelineFailure | None:
         """Send messages one after the other without waiting for answers; `done` is called with each as it comes.
 
-        Gives the first failure, with the number of its message; nothing after that was run, and what is open is rolled
-        back. Raises `ServerFailure` where the connection is lost.
+        Gives the first failure, with the number of its message; nothing after that was run, and a transaction that is
+        open then is of no more use. Raises `ServerFailure` where the connection is lost.
         """
         pgconn = self._connection.pgconn
         with self._translated():
@@ -212,7 +212,6 @@ class Session:
         failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
         with self._translated():
             pgconn.exit_pipeline_mode()
-        self.rollback()
         return failure
 
     def begin_alone(self, keys: dict[str, int]) -> Begun:
@@ -277,12 +276,18 @@ class Session:
         statement: str,
         tick: Tick | None = None,
         on_row: Callable[[PGresult], None] | None = None,
+        rows: Iterable[bytes] | None = None,
     ) -> None:
-        """Run one statement of a script; raises `ServerFailure`, and `Failed` where it began a COPY."""
+        """Run one statement of a script; raises `ServerFailure`, and `Failed` where it began a COPY without `rows`.
+
+        `rows` are what a COPY … FROM STDIN reads: bytes as they stand in the script, cut anywhere.
+        """
         failure: ServerFailure | None = None
         for result in self._results(statement.encode(), tick):
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 failure = ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
+            elif result.status == pq.ExecStatus.COPY_IN and rows is not None:
+                self._copy_in(rows, tick)
             elif result.status in {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}:
                 self.close()  # because nothing else gets a session out of COPY for certain
                 raise Failed(
@@ -293,6 +298,14 @@ class Session:
                 on_row(result)
         if failure is not None:
             raise failure
+
+    def _copy_in(self, rows: Iterable[bytes], tick: Tick | None) -> None:
+        """Send the rows of a COPY; what the server says to them is its next result."""
+        try:
+            self._drive(_sending(self._connection.pgconn, rows), tick)
+        except BaseException:
+            self.close()  # because the session is still in COPY
+            raise
 
     def _results(self, message: bytes, tick: Tick | None) -> Iterator[PGresult]:
         """Send a message and give its results as they come, rows one by one."""
@@ -457,6 +470,20 @@ def wait(generator: PQGen[Any], descriptor: int, tick: Tick | None) -> Any:
         return end.value
 
 
+def _sending(pgconn: PGconn, rows: Iterable[bytes]) -> PQGen[None]:
+    """Send rows, and the end of them. Other than psycopg's `copy_to`, read meanwhile.
+
+    A trigger's notices can fill the way back until the server waits for us to read, while we wait for it to do so.
+    """
+    for chunk in rows:
+        while pgconn.put_copy_data(chunk) == 0:
+            yield from generators.send(pgconn)
+        yield from generators.send(pgconn)
+    while pgconn.put_copy_end() == 0:
+        yield from generators.send(pgconn)
+    yield from generators.send(pgconn)
+
+
 _EVENTS: Final = {
     Wait.R: select.POLLIN,
     Wait.W: select.POLLOUT,
@@ -496,7 +523,7 @@ def facts(connection: Connection) -> Facts:
 
 def _begun(results: list[PGresult]) -> Begun:
     (*_, row) = (result for result in results if result.nfields == _FENCE_COLUMNS)
-    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"2", (row.get_value(0, 2) or b"").decode())
+    return Begun(row.get_value(0, 0) == b"t", row.get_value(0, 1) == b"t", (row.get_value(0, 2) or b"").decode())
 
 
 def _literal_level(level: str | None) -> LiteralString:

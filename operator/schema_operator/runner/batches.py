@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.scripts.statements import is_plain, is_setting
 from schema_operator.scripts.units import Unit, UnitKind, units_of
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ MOST_VERSIONS: Final = 50
 MOST_CHARACTERS: Final = 262_144
 """Of all scripts sent together: what the server has not read yet stays in memory, here or there."""
 _MOST_STATEMENTS: Final = 100
-_PLAIN: Final = frozenset(
-    ("CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "SET", "RESET")
-)
-"""First words of statements that return no rows to speak of: results are read whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def simple(script: Script, history: History) -> Simple | None:
 
 def _is_plain(unit: Unit) -> bool:
     statements = (*unit.settings, *unit.statements)
-    return unit.count <= _MOST_STATEMENTS and all(one.words[:1] and one.words[0] in _PLAIN for one in statements)
+    return unit.count <= _MOST_STATEMENTS and all(is_plain(one) or is_setting(one) for one in statements)
 
 
 def _characters(group: Sequence[Simple]) -> int:

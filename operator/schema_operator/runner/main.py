@@ -29,9 +29,10 @@ from schema_operator.runner.steps.verify import after_commit, require_single_sta
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
+from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from schema_operator.api.report import RunReport
     from schema_operator.api.request import RunRequest, Verification
@@ -73,6 +74,8 @@ def _run(work: Workplace, address: Address | None) -> None:
     scripts = scripts_of(work.request)
     if scripts.ignored:
         work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
+    if unused := _unused(scripts, work.request.variables):
+        work.reporter.progress(Step.PLANNING, unused)
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
     if work.only_looks:
@@ -111,6 +114,15 @@ def _ignored(files: tuple[str, ...]) -> str:
     return f"ignored, because they are no scripts: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
 
 
+def _unused(scripts: ScriptSet, variables: Mapping[str, str]) -> str | None:
+    """Name the variables that no script uses: a mistake, or values that several resources share."""
+    found = {
+        name for script in scripts.scripts for _, source in script.sources for name in used(source.text, variables)
+    }
+    names = ", ".join(sorted(variables.keys() - found))
+    return f"declared, but used by no script: {names}" if names else None
+
+
 def scripts_of(request: RunRequest) -> ScriptSet:
     """Read and check the scripts of a request; raises `Refused` for scripts that cannot run.
 
@@ -124,7 +136,7 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts, allow=request.allow)
+    check(scripts, request.allow, request.variables)
     return scripts
 
 

@@ -14,6 +14,7 @@ from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.header import MARK
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
+from schema_operator.scripts.placeholders import undeclared
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
     CopyForm,
@@ -25,11 +26,12 @@ from schema_operator.scripts.statements import (
     turns_off_standard_strings,
 )
 from schema_operator.scripts.units import divide_for
+from schema_operator.scripts.variables import require_usable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    _Rule = Callable[[Statement], "Finding | None"]
+    Rule = Callable[[Statement], "Finding | None"]
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
@@ -42,32 +44,55 @@ class Finding:
 
     reason: Reason
     sentence: str
+    place: tuple[int, int] | None = None
+    """Line and column in the script; absent where it is the statement's beginning."""
 
 
-def check(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """By what the scripts of a run are judged, besides themselves."""
+
+    variables: Mapping[str, str]
+    allow: frozenset[str]
+    """What is acknowledged for all scripts, beside what the header of each says."""
+
+
+def check(
+    scripts: ScriptSet, allow: Collection[Acknowledgement] = (), variables: Mapping[str, str] | None = None
+) -> None:
     """Raise the first of the `problems`, if there is one."""
-    for problem in _problems(scripts, allow):
+    for problem in _problems(scripts, allow, variables or {}):
         raise problem
 
 
-def problems(scripts: ScriptSet, allow: Collection[Acknowledgement] = ()) -> tuple[Refused, ...]:
+def problems(
+    scripts: ScriptSet, allow: Collection[Acknowledgement] = (), variables: Mapping[str, str] | None = None
+) -> tuple[Refused, ...]:
     """Give all that is wrong and not allowed by name, by version, then up, down, verify, then line.
 
-    Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported,
+    `allow` are the acknowledgements of the run, `variables` those declared for it. Statements are judged as they are
+    sent, with their variables filled in.
+
+    Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported, PlaceholderError,
     TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
     the same rules, but a down script may be empty: there is nothing to undo, and it says so (`Source.does_nothing`).
     `allow` is what is acknowledged for all scripts, beside what the header of each says.
     """
-    return tuple(_problems(scripts, allow))
+    return tuple(_problems(scripts, allow, variables or {}))
 
 
-def _problems(scripts: ScriptSet, allow: Collection[Acknowledgement]) -> Iterator[Refused]:
+def _problems(
+    scripts: ScriptSet, allow: Collection[Acknowledgement], variables: Mapping[str, str]
+) -> Iterator[Refused]:
+    try:
+        require_usable(variables)
+    except Refused as unusable:
+        yield unusable
+        return
     for script in scripts.scripts:
-        may_be_empty = _MAY_BE_EMPTY | (
-            {ScriptKind.UP} if Acknowledgement.EMPTY_SCRIPT in {*allow, *script.allow} else set()
-        )
+        terms = _Terms(variables, frozenset((*allow, *script.allow)))
         for kind, source in script.sources:
-            for problem in _problems_of(kind, source, may_be_empty):
+            for problem in _problems_of(kind, source, terms):
                 yield _in_script(problem, script, source)
 
 
@@ -76,23 +101,21 @@ def _in_script(problem: Refused, script: Script, source: Source) -> Refused:
     return Refused(problem.reason, problem.sentence, location)
 
 
-def _problems_of(kind: ScriptKind, source: Source, may_be_empty: Collection[ScriptKind]) -> Iterator[Refused]:
+def _problems_of(kind: ScriptKind, source: Source, terms: _Terms) -> Iterator[Refused]:
     try:
         pieces = lex(source.text)
     except Refused as unclosed:
         yield unclosed
         return
     statements = statements_in(source.text, pieces)
-    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
-    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules)]
+    found = [*_meta_commands(source.text, pieces), *_findings(statements, _rules(kind, source, terms), terms.variables)]
     if kind is not ScriptKind.VERIFY:
         found.extend(_division(statements, source))
-    if not statements and not found and kind not in may_be_empty:
+    if not statements and not found and not _may_be_empty(kind, terms):
         yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 
 
-_MAY_BE_EMPTY: Final = frozenset({ScriptKind.DOWN})
 _EMPTY: Final = {
     ScriptKind.UP: "the script holds no statement, so it would do nothing; write what it should do, or, if nothing is "
     f"meant, begin it with -- {MARK} allow={Acknowledgement.EMPTY_SCRIPT}",
@@ -115,6 +138,16 @@ def _is_of_pg_dump(text: str, piece: Piece) -> bool:
     return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
 
 
+def _rules(kind: ScriptKind, source: Source, terms: _Terms) -> tuple[Rule, ...]:
+    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
+    meant = source.copy_data_allowed or Acknowledgement.COPY_DATA in terms.allow
+    return rules if meant else (*rules, refuse_copy_data)
+
+
+def _may_be_empty(kind: ScriptKind, terms: _Terms) -> bool:
+    return kind is ScriptKind.DOWN or (kind is ScriptKind.UP and Acknowledgement.EMPTY_SCRIPT in terms.allow)
+
+
 def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Refused]:
     try:
         divide_for(source, statements)
@@ -122,14 +155,23 @@ def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Ref
         yield refused
 
 
-def _findings(statements: tuple[Statement, ...], rules: Sequence[_Rule]) -> Iterator[Refused]:
+def _findings(
+    statements: tuple[Statement, ...], rules: Sequence[Rule], variables: Mapping[str, str]
+) -> Iterator[Refused]:
     for statement in statements:
-        location = Location(
+        here = Location(
             statement=statement.number, statements=len(statements), line=statement.line, column=statement.column
         )
+        try:
+            sent = statement.filled_in(variables)
+        except Refused as unfit:
+            place = replace(here, line=unfit.location.line, column=unfit.location.column)
+            yield Refused(unfit.reason, unfit.sentence, place)
+            continue
         for rule in rules:
-            if finding := rule(statement):
-                yield Refused(finding.reason, finding.sentence, location)
+            if finding := rule(sent):
+                place = here if finding.place is None else replace(here, line=finding.place[0], column=finding.place[1])
+                yield Refused(finding.reason, finding.sentence, place)
 
 
 def refuse_transaction_control(statement: Statement) -> Finding | None:
@@ -155,15 +197,23 @@ def refuse_what_needs_no_transaction(statement: Statement) -> Finding | None:
 
 
 def refuse_copy(statement: Statement) -> Finding | None:
-    """Refuse COPY: nobody sends or takes rows, and the server's files and programs are out of bounds."""
+    """Refuse COPY other than from rows in the script: nobody takes rows, the server's files are out of bounds."""
     form = copy_of(statement)
-    return None if form is None else _COPY_FINDINGS[form]
+    return None if form is None else _COPY_FINDINGS.get(form)
 
 
+def refuse_copy_data(statement: Statement) -> Finding | None:
+    """Refuse rows in a script, because whoever did not ask for them has mistaken a dump of data for a migration."""
+    return _COPY_DATA_FINDING if copy_of(statement) is CopyForm.FROM_CLIENT else None
+
+
+_COPY_DATA_FINDING: Final = Finding(
+    Reason.COPY_NOT_SUPPORTED,
+    "COPY … FROM STDIN is refused unless the script or the run says that rows in scripts are meant; write the line "
+    f"-- schema-operator: copy=allow at its beginning, or allow {Acknowledgement.COPY_DATA}, or write the rows "
+    "as INSERT",
+)
 _COPY_FINDINGS: Final = {
-    CopyForm.FROM_CLIENT: Finding(
-        Reason.COPY_NOT_SUPPORTED, "COPY … FROM STDIN is not possible in a script; write the rows as INSERT"
-    ),
     CopyForm.TO_CLIENT: Finding(
         Reason.COPY_NOT_SUPPORTED, "COPY … TO STDOUT is not possible in a script: nobody takes the rows; remove it"
     ),
@@ -188,12 +238,30 @@ def refuse_other_strings(statement: Statement) -> Finding | None:
     )
 
 
-RULES: Final[tuple[_Rule, ...]] = (
+def refuse_undeclared_variable(statement: Statement) -> Finding | None:
+    """Say before anything runs what the server would call a syntax error at a colon."""
+    place = undeclared(statement.sql)
+    if place is None:
+        return None
+    written = statement.sql[place.start : place.end]
+    return Finding(
+        Reason.PLACEHOLDER_ERROR,
+        f"{written} is a variable of psql and no value is declared for {place.name}; declare it in spec.variables, by "
+        f"hand with --var {place.name}=VALUE, or correct its name",
+        statement.line_column(place.start + 1),
+    )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    refuse_undeclared_variable,
     refuse_copy,
     refuse_other_strings,
 )
-"""The rules for statements of all scripts, in the order in which they speak."""
-VERIFY_RULES: Final[tuple[_Rule, ...]] = (
+"""The rules for statements of all scripts, in the order in which they speak.
+
+`refuse_copy_data` is for where rows are not meant.
+"""
+VERIFY_RULES: Final[tuple[Rule, ...]] = (
     refuse_transaction_control,
     refuse_what_needs_no_transaction,
     *RULES,

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.errors import Refused
+from schema_operator.errors import Location, Refused
 from schema_operator.scripts.copying import CopyForm, copy_form
 from schema_operator.scripts.lexer import Piece, PieceKind, lex, position_to_line_column
 from schema_operator.scripts.tokens import outside_parentheses, tokens, words
+from schema_operator.scripts.variables import Rendered, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from schema_operator.scripts.script import Source
 
     Tokens = tuple[str, ...]
 
 __all__ = [
+    "CopyData",
     "CopyForm",
     "Statement",
     "copy_of",
     "is_about_rows",
+    "is_plain",
     "is_setting",
     "may_change_settings",
     "needs_no_transaction",
@@ -33,10 +37,31 @@ __all__ = [
 ]
 
 _MOST_WORDS: Final = 3
+_CHUNK: Final = 65536
+"""Characters of COPY data that are sent at once."""
 _BEGINNING: Final = 5
 """Tokens that tell most commands apart."""
 _OFF: Final = frozenset({"FALSE", "OFF", "0"})
 _ON: Final = frozenset({"TRUE", "ON", "YES", "1", "DEFAULT"})
+
+
+@dataclass(frozen=True, slots=True)
+class CopyData:
+    """The rows that follow a COPY … FROM STDIN, `text[start:end]`: whole lines, without the closing backslash and dot.
+
+    The script's own text is kept and not a copy of it, because the rows of a dump are most of it.
+    """
+
+    text: str
+    start: int
+    end: int
+    lines_below: int
+    """How many lines below its statement the first row stands."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """Give the bytes of the rows piece by piece."""
+        for start in range(self.start, self.end, _CHUNK):
+            yield self.text[start : min(start + _CHUNK, self.end)].encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +70,38 @@ class Statement:
 
     number: int
     sql: str
-    """Exactly as written, without its semicolon and the comments around it."""
+    """What is sent: exactly as written, without its semicolon and the comments around it; see `filled_in`."""
     line: int
     column: int
     words: tuple[str, ...]
     """The first keywords and names in upper case, at most 3, without what is quoted or between parentheses."""
+    data: CopyData | None = None
+    """The rows of a COPY … FROM STDIN; other statements have none."""
+    rendered: Rendered | None = None
+    """What `sql` was before its variables were filled in; None where it is as written."""
 
     def line_column(self, position: int) -> tuple[int, int]:
-        """Give line and column in the script of a character of this statement, from 1, as the server counts them."""
-        line, column = position_to_line_column(self.sql, position - 1)
+        """Give line and column in the script of a character of `sql`, from 1, as the server counts them."""
+        if self.rendered is None:
+            return self._in_script(*position_to_line_column(self.sql, position - 1))
+        written = self.rendered.position(position - 1)
+        return self._in_script(*position_to_line_column(self.rendered.written, written))
+
+    def filled_in(self, variables: Mapping[str, str]) -> Statement:
+        """Give the statement with its variables filled in; itself where it uses none of those declared.
+
+        Raises `Refused(PlaceholderError)` with line and column in the script where a value does not fit.
+        """
+        if not variables:
+            return self
+        try:
+            rendered = render(self.sql, variables)
+        except Refused as refused:
+            line, column = self._in_script(refused.location.line or 1, refused.location.column or 1)
+            raise Refused(refused.reason, refused.sentence, Location(line=line, column=column)) from None
+        return replace(self, sql=rendered.sql, rendered=rendered) if rendered.filled else self
+
+    def _in_script(self, line: int, column: int) -> tuple[int, int]:
         return self.line + line - 1, column if line > 1 else self.column + column - 1
 
 
@@ -68,9 +116,22 @@ def statements_of(source: Source) -> tuple[Statement, ...]:
 
 
 def statements_in(text: str, pieces: Iterable[Piece]) -> tuple[Statement, ...]:
-    """Give the statements among the pieces of a text."""
-    found = (piece for piece in pieces if piece.kind is PieceKind.STATEMENT)
-    return tuple(_statement(number, text, piece) for number, piece in enumerate(found, start=1))
+    """Give the statements among the pieces of a text, each COPY … FROM STDIN with its rows."""
+    statements: list[Statement] = []
+    waiting: deque[int] = deque()
+    """Indices of COPY … FROM STDIN; the first data on the lines below belong to the first of them, as in psql."""
+    for piece in pieces:
+        if piece.kind is PieceKind.STATEMENT:
+            statement = _statement(len(statements) + 1, text, piece)
+            if copy_of(statement) is CopyForm.FROM_CLIENT:
+                waiting.append(len(statements))
+                statement = replace(statement, data=CopyData(text, 0, 0, 0))
+            statements.append(statement)
+        elif piece.kind is PieceKind.COPY_DATA:
+            index = waiting.popleft()
+            data = CopyData(text, piece.start, piece.end, piece.line - statements[index].line)
+            statements[index] = replace(statements[index], data=data)
+    return tuple(statements)
 
 
 def _statement(number: int, text: str, piece: Piece) -> Statement:
@@ -133,6 +194,20 @@ _KEEP_SETTINGS: Final = frozenset(
 )
 """First words of statements that do not change the settings of their session. Data is another matter: a trigger or a
 function in an INSERT may call set_config."""
+
+
+def is_plain(statement: Statement) -> bool:
+    """Whether a statement is one of those that answer with no rows to speak of and change nothing about the session.
+
+    Such statements can follow each other without an answer being waited for, and their answers be read whole.
+    """
+    return statement.words[:1] in _PLAIN and statement.data is None
+
+
+_PLAIN: Final = {
+    (word,)
+    for word in ("CREATE", "ALTER", "DROP", "COMMENT", "GRANT", "REVOKE", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+}
 
 
 def is_about_rows(statement: Statement) -> bool:

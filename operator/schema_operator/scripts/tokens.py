@@ -26,10 +26,13 @@ QUOTED_NAME: Final = r'"[^"]*+(?:""[^"]*+)*+"'
 PLAIN_STRING: Final = r"'[^']*+(?:''[^']*+)*+'"
 """Also what follows the prefix of `B'…'`, `X'…'`, `N'…'` and `U&'…'`."""
 _ESCAPE_PART: Final = r"'[^'\\]*+(?:(?:''|\\[\s\S])[^'\\]*+)*+'"
-_CONTINUED: Final = rf"(?:[ \t\f\v]++|--[^\n\r]*+)*+[\n\r](?:{SPACE}++|--[^\n\r]*+[\n\r])*+"
-ESCAPE_STRING: Final = rf"[eE]{_ESCAPE_PART}(?:{_CONTINUED}{_ESCAPE_PART})*+(?!{_CONTINUED}')"
+CONTINUED: Final = rf"(?:[ \t\f\v]++|--[^\n\r]*+)*+[\n\r](?:{SPACE}++|--[^\n\r]*+[\n\r])*+"
+"""What may stand between the parts of a string: blanks with a line break."""
+ESCAPE_STRING: Final = rf"[eE]{_ESCAPE_PART}(?:{CONTINUED}{_ESCAPE_PART})*+(?!{CONTINUED}')"
 """A string that goes on after a line break keeps the rules of its first part; if it goes on it must also end."""
-DOLLAR_QUOTE: Final = rf"\$(?:{NAME_START}[^\x00-/:-@\[-^`{{-\x7f]*+)?\$"
+NAME_CHARACTER: Final = r"[^\x00-/:-@\[-^`{-\x7f]"
+"""A part of a name without `$`."""
+DOLLAR_QUOTE: Final = rf"\$(?:{NAME_START}{NAME_CHARACTER}*+)?\$"
 """The tag is a name without `$`."""
 
 _MOST_TOKENS: Final = 16

@@ -21,6 +21,7 @@ SHOWN = {
     "numeric field overflow": ("22003", "numeric field overflow"),
     'date/time field value out of range: "s3cr3t"': ("22008", "date/time field value out of range: …"),
     "value too long for type character varying(3)": ("22001", "value too long for type character varying(3)"),
+    'missing data for column "a"': ("22P04", 'missing data for column "a"'),
     'invalid value "s3cr3t" for "YYYY"': ("22007", "invalid datetime format"),
     'argument "s3cr3t" of jsonpath item method .double() is invalid': ("22036", "non numeric sql json item"),
     "duplicate JSON object key value: s3cr3t": ("22030", "duplicate json object key value"),

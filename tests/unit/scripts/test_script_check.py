@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from schema_operator.api.request import Acknowledgement
@@ -82,6 +84,12 @@ PROBLEMS = {
         at(1, 1, 1, 1),
         "must stay on",
     ),
+    "a variable without a value": (
+        "SELECT 1;\nSELECT 1, :'a' FROM t",
+        Reason.PLACEHOLDER_ERROR,
+        at(2, 11, 2, 2),
+        "declare it in spec.variables, by hand with --var a=VALUE",
+    ),
     "a string never closed": ("SELECT 1;\nSELECT 'a", Reason.SYNTAX_ERROR, at(2, 8), "never closed"),
 }
 
@@ -117,12 +125,12 @@ def test_good_scripts_have_no_problem(text: str) -> None:
 
 def test_an_empty_up_script_is_accepted_where_its_header_or_the_request_says_so() -> None:
     empty = up_script("-- nothing\n")
-    assert problems(empty, ("EmptyScript",)) == ()
+    assert problems(empty, (Acknowledgement.EMPTY_SCRIPT,)) == ()
     assert problems(up_script("-- schema-operator: allow=EmptyScript\n")) == ()
-    assert [problem.reason for problem in problems(empty, ("CopyData",))] == [Reason.EMPTY_MIGRATION]
+    assert [problem.reason for problem in problems(empty, (Acknowledgement.COPY_DATA,))] == [Reason.EMPTY_MIGRATION]
     with pytest.raises(Refused, match="-- schema-operator: allow=EmptyScript"):
         check(empty)
-    check(empty, ("EmptyScript",))
+    check(empty, (Acknowledgement.EMPTY_SCRIPT,))
 
 
 @pytest.mark.parametrize("text", ["", "-- none", " \n/* none */;;", "\\restrict a1\n\\unrestrict a1\n"])
@@ -134,6 +142,45 @@ def test_an_empty_down_script_is_accepted_and_said_to_do_nothing(text: str) -> N
     assert (script.up.does_nothing, script.down.does_nothing) == (False, True)
 
 
+COPY = "SELECT 1;\nCOPY t FROM STDIN;\n1;COMMIT;\n\\.\n"
+
+
+def test_rows_are_no_problem_where_the_script_or_the_run_says_that_they_are_meant() -> None:
+    scripts = up_script(COPY)
+    (script,) = scripts.scripts
+    asks = replace(scripts, scripts=(replace(script, up=replace(script.up, copy_data_allowed=True)),))
+    assert problems(asks) == ()
+    assert problems(scripts, allow=[Acknowledgement.COPY_DATA]) == ()
+    [problem] = problems(scripts, allow=[Acknowledgement.EMPTY_SCRIPT])
+    assert problem.reason is Reason.COPY_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("text", ["COPY t TO STDOUT", "COPY t FROM PROGRAM 'id'", "COPY t FROM '/a'"])
+def test_other_forms_of_copy_stay_refused(text: str) -> None:
+    [problem] = problems(up_script(text), allow=[Acknowledgement.COPY_DATA])
+    assert problem.reason in {Reason.COPY_NOT_SUPPORTED, Reason.FORBIDDEN_STATEMENT}
+
+
+def test_statements_are_judged_with_their_variables_filled_in() -> None:
+    scripts = up_script("SELECT 1;\nDROP TABLE :a;\nSELECT :b\n;COMMIT")
+    [commit] = problems(scripts, variables={"a": "t", "b": "2"})
+    assert (commit.reason, commit.location) == (Reason.TRANSACTION_CONTROL, at(4, 2, 4, 4))
+    unfit, undeclared, _ = problems(scripts, variables={"a": "canary; DROP"})
+    assert (unfit.reason, unfit.location) == (Reason.PLACEHOLDER_ERROR, at(2, 12, 2, 4))
+    assert (undeclared.reason, undeclared.location) == (Reason.PLACEHOLDER_ERROR, at(3, 8, 3, 4))
+    assert "canary" not in str(unfit)
+
+
+def test_a_value_is_no_command() -> None:
+    assert problems(up_script(":a"), variables={"a": "COMMIT"}) == ()
+    assert up_script(":a").scripts[0].up.text == ":a"
+
+
+def test_unusable_variables_are_the_only_problem() -> None:
+    [problem] = problems(up_script("COMMIT"), variables={"a-b": "x"})
+    assert (problem.reason, problem.location) == (Reason.PLACEHOLDER_ERROR, Location())
+
+
 @pytest.mark.parametrize(
     "text", [";SELECT 1", "\\restrict a1\nSELECT 1;", "/* never closed", ";'never closed", "-- a\nx"]
 )
@@ -143,7 +190,7 @@ def test_what_may_do_something_is_not_said_to_do_nothing(text: str) -> None:
 
 def test_an_empty_verify_script_is_refused_whatever_is_allowed() -> None:
     scripts = from_entries([Entry("", "1.up.sql", GOOD.encode()), Entry("", "1.verify.sql", b"-- none")])
-    [problem] = problems(scripts, ("EmptyScript",))
+    [problem] = problems(scripts, (Acknowledgement.EMPTY_SCRIPT,))
     assert problem.reason is Reason.EMPTY_MIGRATION
     assert problem.location == Location(version="1", file="1.verify.sql")
     assert "it would verify nothing" in problem.sentence

@@ -214,6 +214,36 @@ def test_meta_commands_and_copy_data_are_no_statements() -> None:
     assert [(one.number, one.sql) for one in statements_of(source)] == [(1, "COPY t FROM STDIN"), (2, "SELECT 2")]
 
 
+COPIES = {
+    "rows below": ("SELECT 1;\nCOPY t FROM STDIN;\na\tb\r\n\\N\n\\.\nSELECT 2", [(b"a\tb\r\n\\N\n", 1)]),
+    "no rows": ("COPY t FROM STDIN;\n\\.\n", [(b"", 1)]),
+    "nothing at all": ("COPY t FROM STDIN", [(b"", 0)]),
+    "to the end of the script": ("COPY t\n FROM STDIN;\n\n1", [(b"\n1", 2)]),
+    "two on a line": (
+        "COPY a FROM STDIN; SELECT ';'; COPY b FROM STDIN; -- c\n1\n2\n\\.\n\u20ac\n\\.\nCOPY c FROM STDIN;\n\\.\n",
+        [(b"1\n2\n", 1), ("\u20ac\n".encode(), 4), (b"", 1)],
+    ),
+    "none": ("COPY t TO STDOUT; SELECT 1;\n1\n\\.", []),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), COPIES.values(), ids=COPIES)
+def test_rows_belong_to_their_copy(text: str, expected: list[tuple[bytes, int]]) -> None:
+    data = [one.data for one in statements_of(Source.from_bytes("a.up.sql", text.encode())) if one.data]
+    assert [(b"".join(one.chunks()), one.lines_below) for one in data] == expected
+
+
+def test_many_rows_come_in_pieces_and_are_not_copied() -> None:
+    rows = "1\t\u20ac\n" * 100_000
+    source = Source.from_bytes("a.up.sql", f"COPY t FROM STDIN;\n{rows}\\.\n".encode())
+    [statement] = statements_of(source)
+    assert statement.data is not None
+    assert statement.data.text is source.text
+    chunks = list(statement.data.chunks())
+    assert b"".join(chunks) == rows.encode()
+    assert max(map(len, chunks)) <= 3 * 65536
+
+
 @pytest.mark.parametrize(
     ("position", "expected"),
     [(1, (2, 3)), (8, (2, 10)), (9, (2, 11)), (11, (3, 2)), (12, (3, 3))],

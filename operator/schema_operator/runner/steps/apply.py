@@ -40,6 +40,6 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=False)
 
-    task = Undertaking(version, Direction.APPLY, Step.APPLYING, script.up, finish, done)
+    task = Undertaking(version, Direction.APPLY, Step.APPLYING, script.up, work.request.variables, finish, done)
     carry_out(work, task, work.history.open_units(script.version, Direction.APPLY))
     work.findings = work.findings.with_applied(applied_version(work, script)).with_verification(passed)

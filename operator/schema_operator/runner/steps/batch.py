@@ -14,7 +14,7 @@ from schema_operator.runner.attempts import AT_ONCE
 from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.record import applied_version, change_of
-from schema_operator.runner.steps.scripted import place_of, up_to
+from schema_operator.runner.steps.scripted import Part, filled_in, place_of_error, up_to
 from schema_operator.runner.transaction import Deed, Watch, commit, failed, resolve
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def apply_batch(work: Workplace, batch: Sequence[Simple]) -> int:
         _resolve(work, batch, progress)
         return len(batch)
     if found is not None:
+        work.session.rollback()
         _outlast(work, progress.done)
         work.stop.check()
         _raise_unless_patience_helps(work, batch, sent[found.number], found.failure)
@@ -113,8 +114,13 @@ def _messages(work: Workplace, batch: Sequence[Simple], number: int) -> Iterator
             case Limit.IMPOSED:
                 yield _Sent(work.session.message_to_impose(AT_ONCE), number)
             case _:
-                yield _Sent(Message(part.sql.encode()), number, part)
+                statement = filled_in(part, _part(work, one))
+                yield _Sent(Message(statement.sql.encode()), number, statement)
     yield _Sent(Message(COMMIT), number)
+
+
+def _part(work: Workplace, one: Simple) -> Part:
+    return Part(one.script.up, one.script.version.text, Step.APPLYING, one.unit.count, work.request.variables)
 
 
 def _raise_unless_patience_helps(work: Workplace, batch: Sequence[Simple], sent: _Sent, failure: ServerFailure) -> None:
@@ -128,12 +134,11 @@ def _raise_unless_patience_helps(work: Workplace, batch: Sequence[Simple], sent:
     if explain(failure.error).verdict is Verdict.TRY_AGAIN:
         return
     one = batch[sent.version]
-    place = Location(version=one.script.version.text, file=one.script.up.file)
-    script: tuple[str, ...] = ()
-    if sent.statement is not None:
-        place = place_of(sent.statement, one.unit.count, place, failure.error.position)
-        script = up_to(sent.statement, (*one.unit.settings, *one.unit.statements))
-    raise failed(work, ServerFailure(failure.error, place, script))
+    part = _part(work, one)
+    if sent.statement is None:
+        raise failed(work, ServerFailure(failure.error, part.place))
+    script = up_to(sent.statement.number, (*one.unit.settings, *one.unit.statements), part)
+    raise failed(work, ServerFailure(failure.error, place_of_error(sent.statement, part, failure.error), script))
 
 
 def _ended(one: Simple) -> PartlyApplied:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 from schema_operator.api.request import TransactionMode
 from schema_operator.history.records import AppliedVersion, Change
 from schema_operator.runner.plan import as_applied
+from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script
 
@@ -21,6 +24,12 @@ def applied_version(work: Workplace, script: Script) -> AppliedVersion:
 def _name(work: Workplace, script: Script) -> str:
     """Name a script as its file is named; one that is written into the resource as its file would be."""
     return f"{script.version}_{script.name}" if work.request.inline and script.name else script.up.file
+
+
+def _variables(script: Script, declared: Mapping[str, str]) -> dict[str, str]:
+    """Give the variables that a version's scripts use."""
+    names = frozenset[str]().union(*(used(source.text, declared) for _, source in script.sources)) if declared else ()
+    return {name: declared[name] for name in sorted(names)}
 
 
 def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Change:
@@ -37,6 +46,6 @@ def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Cha
         verify=script.verify.text if script.verify else None,
         baseline=baseline,
         requires=(*script.requires, *work.request.requires.versions),
-        variables=work.request.variables,
+        variables=_variables(script, work.request.variables),
         down_transaction=script.down.transaction if script.down else TransactionMode.AUTO,
     )

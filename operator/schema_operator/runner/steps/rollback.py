@@ -16,6 +16,8 @@ from schema_operator.scripts import reading
 from schema_operator.scripts.script import Source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Source
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 def rollback(work: Workplace, applied: AppliedVersion) -> None:
     """Roll a version back; raises `Failed` where a statement fails, and as `units.carry_out` does."""
     version = applied.version.text
-    source = look(work, lambda: _stored(work, applied), pinned=True)
+    source, variables = look(work, lambda: _stored(work, applied), pinned=True)
 
     def finish(begun: Begun) -> None:
         work.session.restore()
@@ -33,12 +35,13 @@ def rollback(work: Workplace, applied: AppliedVersion) -> None:
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=True)
 
-    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, finish, done)
+    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, variables, finish, done)
     carry_out(work, task, work.history.open_units(applied.version, Direction.ROLLBACK))
     work.findings = work.findings.with_rolled_back(applied)
 
 
-def _stored(work: Workplace, applied: AppliedVersion) -> Source:
+def _stored(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
+    """Read the rollback script, and the variables it needs: those its version was applied with come first."""
     stored = store.stored_scripts(work.session, applied.version)
     if stored.down is None:
         raise Refused(
@@ -48,7 +51,7 @@ def _stored(work: Workplace, applied: AppliedVersion) -> Source:
         )
     file = stored.down_name or f"the rollback script of {applied.version}"
     source = reading.from_stored(file, stored.down, applied.version)
-    return replace(source, transaction=stored.down_transaction)
+    return replace(source, transaction=stored.down_transaction), {**work.request.variables, **stored.variables}
 
 
 def _change(version: str, source: Source) -> Change:

@@ -7,7 +7,7 @@ done, is not begun, or was begun; of the last, `resume` finds out from what is t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -41,6 +41,8 @@ class Undertaking:
     direction: Direction
     step: Step
     source: Source
+    variables: Mapping[str, str]
+    """Filled in where the script uses them."""
     finish: Callable[[Begun], None]
     """Writes the version down and verifies it, within the last transaction."""
     done: Callable[[], bool]
@@ -53,7 +55,7 @@ class Undertaking:
 
     def part(self, unit: Unit) -> Part:
         """Give what running statements of a unit is about."""
-        return Part(self.source, self.version, self.step, unit.count)
+        return Part(self.source, self.version, self.step, unit.count, self.variables)
 
     @property
     def place(self) -> Location:

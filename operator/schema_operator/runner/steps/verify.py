@@ -10,7 +10,8 @@ from schema_operator.api.report import VerificationReport, VerificationResult
 from schema_operator.errors import NOWHERE, Failed, Location, Reason, Refused, VerificationFailed
 from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain, sentence
 from schema_operator.runner.report import Step
-from schema_operator.runner.transaction import Watch, look
+from schema_operator.runner.steps.scripted import execute
+from schema_operator.runner.transaction import look
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import Statement, statements_of, transaction_control
 
@@ -157,7 +158,7 @@ def _script_report(work: Workplace, script: Script, source: Source) -> _Checked:
     """Run a version's own checks; they may write, because everything they do is rolled back."""
     version = script.version.text
     work.reporter.progress(Step.VERIFYING, f"verifying {version}", version=version)
-    statements = statements_of(source)
+    statements = [one.filled_in(work.request.variables) for one in statements_of(source)]
     with work.session.undone():
         problem = next((bad for one in statements if (bad := _script_problem(work, one, len(statements)))), None)
     report = VerificationReport(
@@ -193,7 +194,7 @@ def _script_problem(work: Workplace, statement: Statement, count: int) -> _Probl
 def _problem(work: Workplace, statement: Statement, answer: _Answer) -> str | None:
     """Run a statement; give its error, unless the error says nothing about the check (a lock, a lost connection)."""
     try:
-        work.session.run(statement.sql, Watch(work), answer.take)
+        execute(work, statement, answer.take)
     except ServerFailure as failure:
         if failure.error.sqlstate == _READ_ONLY:
             return "an attempt to write; a verification of the resource may only read"
