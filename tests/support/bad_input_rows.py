@@ -105,6 +105,25 @@ BEFORE_CONNECTING = {
         "split it here",
         at=(4, 5, 1),
     ),
+    "a variable without a value": refused(
+        48,
+        "SELECT 1;\nSELECT 1, :'missing';",
+        "PlaceholderError",
+        "value is declared for missing",
+        "--var missing=VALUE",
+        at=(2, 2, 11),
+    ),
+    "a value that is no number": Bad(
+        row=48,
+        reason="PlaceholderError",
+        says=("price",),
+        files={"2_bad.up.sql": "SELECT 1, :price;"},
+        blames="2_bad.up.sql",
+        statement=1,
+        line=1,
+        column=11,
+        arguments=("--var", f"price={SECRET}'; DROP TABLE item"),
+    ),
     "a NUL": refused(27, b"SELECT 1;\nSELECT 2\0;", "InvalidEncoding", "offset 18", "NUL", at=(None, 2, None)),
     "not UTF-8": refused(
         28, b"SELECT 1;\nSELECT '\xe4';", "InvalidEncoding", "offset 18", "save the file as UTF-8", at=(None, 2, None)

@@ -27,7 +27,6 @@ LATER: Final = {
     43: "the pre-update checks",
     46: "rules with a grammar",
     47: "rules with a grammar",
-    48: "variables",
     49: "notifications",
 }
 """Rows whose part of the product is not there."""
