@@ -109,12 +109,34 @@ def test_a_failing_statement_leaves_nothing_and_is_named_with_its_place(
     assert ended.report.versions == ("1.0.0", "1.1.0")
 
 
-def test_a_syntax_error_is_one(product: Product, database: Database, tmp_path: Path) -> None:
+def test_a_syntax_error_is_found_before_anything_runs(product: Product, database: Database, tmp_path: Path) -> None:
     script = "CREATE TABLE a (x int);\nCREATE TABEL b (x int);\nCREATE TABLE c (x int);"
-    folder = write(tmp_path / "scripts", {"1_a.up.sql": script})
+    folder = write(tmp_path / "scripts", {"1_a.up.sql": "CREATE TABLE first ();", "2_b.up.sql": script})
     ended = product.run("--scripts", folder)
-    assert (ended.code, ended.report.reason, ended.report.place and ended.report.place.line) == (21, "SyntaxError", 2)
+    assert (ended.code, ended.report.reason) == (20, "SyntaxError")
+    assert ended.report.message.startswith("version 2, file 2_b.up.sql, statement 2 of 3, line 2, column 8: "), ended
     assert (database.relations(), database.versions()) == ([], [])
+
+
+def test_a_syntax_error_in_a_down_script_is_a_warning(product: Product, database: Database, tmp_path: Path) -> None:
+    folder = write(tmp_path / "scripts", {"1_a.up.sql": "CREATE TABLE a ();", "1_a.down.sql": "DROP TABEL a;"})
+    ended = product.run("--scripts", folder)
+    assert (ended.code, database.relations()) == (0, ["a"])
+    warning = "warning: version 1, file 1_a.down.sql, statement 1 of 1, line 1, column 6: syntax error at or near TABEL"
+    assert any(line.message.startswith(warning) for line in ended.progress), ended
+    back = product.run("--scripts", folder, "--version", "0")
+    assert (back.code, back.report.reason, database.relations()) == (21, "SyntaxError", ["a"])
+
+
+def test_applied_scripts_are_not_judged_by_newer_rules(product: Product, database: Database, tmp_path: Path) -> None:
+    folder = write(tmp_path / "scripts", {"1_a.up.sql": "SELECT 1"})
+    assert product.run("--scripts", folder).code == 0
+    text = f"CREATE TABLE {'x' * 64} ()"
+    database.execute("ALTER TABLE schema_operator.schema_versions DISABLE TRIGGER USER")
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    database.execute(f"UPDATE schema_operator.schema_versions SET checksum = '{checksum}'")
+    write(folder, {"1_a.up.sql": text})
+    assert product.run("--scripts", folder).code == 0
 
 
 def test_a_failing_verify_script_leaves_nothing(product: Product, database: Database, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from schema_operator.api import request as requests
-from schema_operator.api.request import RunRequest, ScriptFolder, Verification
+from schema_operator.api.request import Acknowledgement, RunRequest, ScriptFolder, Verification
 from support.postgres import Database, Ended, Product, finish, write
 
 pytestmark = pytest.mark.postgres
@@ -25,7 +25,7 @@ SLOW = (
 
 def request(folder: Path, *verify: Verification) -> RunRequest:
     folders = (ScriptFolder(path=str(folder), label=""),)
-    return RunRequest(run="r", actor="a", folders=folders, allow=("CopyData",), verify=verify)
+    return RunRequest(run="r", actor="a", folders=folders, allow=(Acknowledgement.COPY_DATA,), verify=verify)
 
 
 def run(product: Product, folder: Path) -> Ended:

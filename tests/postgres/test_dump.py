@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dev.postgres import install
 
-from schema_operator.api.request import RunRequest, ScriptFolder
+from schema_operator.api.request import Acknowledgement, RunRequest, ScriptFolder
 from support.postgres import Database, Ended, Product, write
 
 pytestmark = pytest.mark.postgres
@@ -100,7 +100,9 @@ def run(product: Product, folder: Path, text: str) -> Ended:
     write(folder, {})
     (folder / "1.0.0_dump.up.sql").write_bytes(text.encode())
     folders = (ScriptFolder(path=str(folder), label=""),)
-    return product.request(folder.parent, RunRequest(run="r", actor="a", folders=folders, allow=("CopyData",)))
+    return product.request(
+        folder.parent, RunRequest(run="r", actor="a", folders=folders, allow=(Acknowledgement.COPY_DATA,))
+    )
 
 
 @pytest.mark.parametrize(

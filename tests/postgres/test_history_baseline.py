@@ -166,6 +166,22 @@ def test_a_baseline_that_cannot_be_meant_is_refused(
     assert not recorded or database.applied() == []
 
 
+def test_a_plan_shows_what_would_be_recorded(
+    product: Product, database: Database, tmp_path: Path, request_of: RunRequest
+) -> None:
+    path = tmp_path / "request.json"
+    path.write_bytes(requests.encode(request_of))
+    before = database.dump()
+    ended = product.run("--request", path, "--plan")
+    assert ended.code == 0, ended
+    assert ended.report.message.startswith(
+        "A run would record 1, 2 as applied without running (baseline), then apply 3."
+    )
+    assert ended.report.plan is not None
+    assert [(one.version, one.action) for one in ended.report.plan] == [("1", "None"), ("2", "None"), ("3", "Apply")]
+    assert database.dump() == before
+
+
 def test_runs_at_once_record_it_once(
     product: Product, database: Database, tmp_path: Path, request_of: RunRequest
 ) -> None:

@@ -145,15 +145,18 @@ def test_an_upgrade_that_is_killed_leaves_the_old_one_whole(
     folder = write(tmp_path / "a", FILES)
     install_released(database)
     before = everything(database)
-    with database.connect() as reader, reader.transaction():
-        reader.execute("SELECT FROM schema_operator.events")
-        process = product.start("--scripts", folder)
-        database.wait_for(
-            "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'schema_operator.events'::regclass"
-        )
-        process.send_signal(signal.SIGKILL)
-        finish(process)
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(60); END $$;"
+        "CREATE EVENT TRIGGER slow ON ddl_command_end WHEN TAG IN ('CREATE VIEW') EXECUTE FUNCTION slow()"
+    )
+    process = product.start("--scripts", folder)
+    asleep = "FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND application_name LIKE 'schema-operator%'"
+    database.wait_for(f"SELECT count(*) > 0 {asleep}")
+    process.send_signal(signal.SIGKILL)
+    finish(process)
+    database.rows(f"SELECT pg_terminate_backend(pid) {asleep}")
     database.wait_for("SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name LIKE 'schema-operator%'")
+    database.execute("DROP EVENT TRIGGER slow; DROP FUNCTION slow")
     assert everything(database) == before
     assert product.run("--scripts", folder, "--as", "shop/shop").report.versions == ("2",)
     assert control_versions(database)[-1] == NEWEST

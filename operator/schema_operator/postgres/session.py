@@ -161,6 +161,11 @@ class Session:
         )
         return _begun(self._exchange(_message(parts)))
 
+    @staticmethod
+    def messages_to_start() -> list[Message]:
+        """Give the messages with which a pipeline of transactions starts, in a session like new, pinned."""
+        return [Message(b"DISCARD ALL"), Message(QUERIES["pin"].as_bytes(None))]
+
     def messages_to_begin(self, keys: dict[str, int], lock_timeout: float, *, lasting: bool) -> list[Message]:
         """Give the messages of a pipeline that begin a transaction like a new session's, fenced and pinned.
 
@@ -172,11 +177,9 @@ class Session:
         fence = QUERIES["begin_fenced"].format(
             **keys, lock_timeout=f"{_milliseconds(lock_timeout)}ms", settings=sql.SQL(" ").join(calls)
         )
-        access = {"isolation": sql.SQL(_LEVELS[0]), "access": sql.SQL("READ WRITE")}
-        begin, *_ = QUERIES["begin"].format(**access).as_bytes(None).split(b";")
-        parts = [b"DISCARD ALL", begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None)]
+        begin = QUERIES["begin_plain"].as_bytes(None).split(b";")
         role = [] if self._become is None else [self._become.as_bytes(None)]
-        return [Message(part) for part in (*parts, *role)]
+        return [Message(part) for part in (*begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None), *role)]
 
     @staticmethod
     def message_to_unpin() -> Message:
@@ -205,9 +208,7 @@ class Session:
         with self._translated():
             pgconn.enter_pipeline_mode()
             for one in messages:
-                pgconn.send_query_params(one.sql, one.parameters or None)
-                if one.sql == COMMIT:
-                    pgconn.send_flush_request()
+                _send(pgconn, one)
             pgconn.pipeline_sync()
         failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
         with self._translated():
@@ -218,6 +219,10 @@ class Session:
         """Take the fence for a statement outside of any transaction; `end_alone` gives it back."""
         parts = (QUERIES["save_path"], QUERIES["own_alone"].format(**keys), QUERIES["return_path"])
         return _begun(self._exchange(_message(parts)))
+
+    def renew(self) -> None:
+        """Make the session like new for a script, outside of any transaction."""
+        self._exchange(_message((QUERIES["renew"], self._own_settings())))
 
     def limit_alone(self, lock_timeout: float) -> None:
         """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
@@ -420,6 +425,17 @@ class Session:
             yield
         except psycopg.Error as error:
             raise ServerFailure(_server_error(error, lost=self.lost)) from None
+
+
+def _send(pgconn: PGconn, one: Message) -> None:
+    if one.prepares:
+        pgconn.send_prepare(one.name, one.sql)
+    elif one.name:
+        pgconn.send_query_prepared(one.name, one.parameters)
+    else:
+        pgconn.send_query_params(one.sql, one.parameters or None)
+    if one.sql == COMMIT:
+        pgconn.send_flush_request()
 
 
 def _answers(pgconn: PGconn, done: Callable[[int, PGresult], None]) -> PQGen[PipelineFailure | None]:

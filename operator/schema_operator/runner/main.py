@@ -29,6 +29,7 @@ from schema_operator.runner.steps.verify import after_commit, require_single_sta
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
+from schema_operator.scripts.units import transactions_of
 from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from schema_operator.scripts.script import Script, ScriptSet
 
 _MOST_IGNORED_NAMED: Final = 10
+_MOST_WARNINGS: Final = 10
+_PER_MAJOR: Final = 10_000
+"""180004 is PostgreSQL 18.4."""
 
 
 def run(
@@ -74,6 +78,8 @@ def _run(work: Workplace, address: Address | None) -> None:
     scripts = scripts_of(work.request)
     if scripts.ignored:
         work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
+    if one_way := _one_way(scripts):
+        work.reporter.progress(Step.PLANNING, one_way)
     if unused := _unused(scripts, work.request.variables):
         work.reporter.progress(Step.PLANNING, unused)
     require_single_statements(work.request.verify)
@@ -89,6 +95,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     work.findings = work.findings.with_plan(decided, scripts)
     if decided.changes and not reading.recordable:
         require_recordable(work)
+    _check_pending(work, decided)
     _carry_out(work, decided)
 
 
@@ -112,6 +119,15 @@ def _require_versions(request: RunRequest) -> None:
 def _ignored(files: tuple[str, ...]) -> str:
     more = f" and {len(files) - _MOST_IGNORED_NAMED} more" if len(files) > _MOST_IGNORED_NAMED else ""
     return f"ignored, because they are no scripts: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
+
+
+def _one_way(scripts: ScriptSet) -> str | None:
+    """Name the versions without a way back, where others have one; where none has, that is how the project works."""
+    files = scripts.without_down
+    if not files or len(files) == len(scripts.scripts):
+        return None
+    more = f" and {len(files) - _MOST_IGNORED_NAMED} more" if len(files) > _MOST_IGNORED_NAMED else ""
+    return f"without a down script, so without a way back: {', '.join(files[:_MOST_IGNORED_NAMED])}{more}"
 
 
 def _unused(scripts: ScriptSet, variables: Mapping[str, str]) -> str | None:
@@ -180,6 +196,21 @@ def _apply_together(work: Workplace, batch: Sequence[Simple]) -> None:
         batch = batch[done + 1 :]
     for one in batch:
         apply(work, one.script, [])
+
+
+def _check_pending(work: Workplace, decided: Plan) -> None:
+    """Refuse scripts that cannot run, before the first of them does; say what else there is to say against them."""
+    if not decided.applies:
+        return
+    from schema_operator.scripts.pending import check_pending  # noqa: PLC0415 (8 ms, which only such a run pays)
+
+    warnings = check_pending(
+        decided.applies, work.facts.version_number // _PER_MAJOR, work.request.variables, transactions_of
+    )
+    for warning in warnings[:_MOST_WARNINGS]:
+        work.reporter.progress(Step.PLANNING, f"warning: {warning}")
+    if len(warnings) > _MOST_WARNINGS:
+        work.reporter.progress(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
 
 
 def _carry_out(work: Workplace, decided: Plan) -> None:

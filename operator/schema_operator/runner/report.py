@@ -121,6 +121,8 @@ def _planned(one: PlannedVersion) -> str:
         return f"record {one.version} as applied, without running {one.file}"
     verb = "roll back" if one.action is Action.ROLLBACK else "apply"
     statements = "1 statement" if one.statements == 1 else f"{one.statements} statements"
+    if not one.statements:
+        return f"{verb} {one.version}: {one.file} holds no statement, so nothing is run; it is only written down"
     parts = "in one transaction" if one.units == 1 else f"in {one.units} parts, not atomic"
     return f"{verb} {one.version}: {one.file}, {statements} {parts}"
 

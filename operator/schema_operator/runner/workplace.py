@@ -107,7 +107,7 @@ class Workplace:
         """Find the relations a transaction will lock; for those that do not exist yet nobody can be in the way."""
         if not names:
             return ()
-        return self.session.resolve([(one.schema, one.name, one.mode.value) for one in names], keeps=keeps)
+        return self.session.resolve([(one.schema, one.name, one.mode.catalog_name) for one in names], keeps=keeps)
 
     def close(self) -> None:
         """End both sessions, the working one first, so that the guard outlives what it guards."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.finding import Finding
 from schema_operator.scripts.header import MARK
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
 from schema_operator.scripts.placeholders import undeclared
@@ -31,21 +32,11 @@ from schema_operator.scripts.variables import require_usable
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    Rule = Callable[[Statement], "Finding | None"]
+    Rule = Callable[[Statement], Finding | None]
 
 _PG_DUMP_COMMAND = re.compile(r"\\(?:un)?restrict[ \t]+[A-Za-z0-9]+")
 """What pg_dump writes since 2025 (CVE-2025-8714); the key is letters and digits. It changes nothing in the database."""
 _META_COMMAND_NAME = re.compile(r"\\(?:[A-Za-z_]+|.?)")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong with a statement, and what to do."""
-
-    reason: Reason
-    sentence: str
-    place: tuple[int, int] | None = None
-    """Line and column in the script; absent where it is the statement's beginning."""
 
 
 @dataclass(frozen=True, slots=True)

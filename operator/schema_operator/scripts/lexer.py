@@ -15,6 +15,7 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from enum import Enum, unique
+from functools import cache
 from typing import TYPE_CHECKING, Final, NoReturn, cast
 
 from schema_operator.errors import Location, Reason, Refused
@@ -57,6 +58,8 @@ _TO_EVENT = re.compile(
 )
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 _END_OF_DATA = re.compile(r"^\\\.\r?$", re.MULTILINE)
+_LONG: Final = 64 * 1024
+"""Characters from which on it pays to compile the pattern of `_plain_statement`, which takes 3 ms."""
 
 
 @unique
@@ -107,6 +110,19 @@ def _line_column(line_starts: list[int], position: int) -> tuple[int, int]:
     return line, position - line_starts[line - 1] + 1
 
 
+@cache
+def _plain_statement() -> re.Pattern[str]:
+    """Give what matches a whole statement at once, where it holds nothing that must be looked at: most of them.
+
+    Long scripts are cut twice as fast by it. What it does not match is cut event by event, with the same result.
+    """
+    inside = rf"(?:{BLANK}|{_UNEVENTFUL})"
+    part = rf"(?:{_UNEVENTFUL}|\((?:{inside}|\({inside}*+\))*+\))"
+    return re.compile(
+        rf"{BLANK}*+(?![cC][oO][pP][yY])(?P<statement>{part}(?:{BLANK}*+{part})*+){BLANK}*+;",
+    )
+
+
 class _Lexer:
     """One pass over one text."""
 
@@ -117,6 +133,7 @@ class _Lexer:
         """Where to stop for the time being: at the end of the line while COPY data are to follow it."""
         self.copies = 0
         """How many COPY … FROM STDIN of the present line wait for their data."""
+        self.plain = _plain_statement() if len(text) > _LONG else None
         self.line_starts = _line_starts(text)
         self.pieces: list[Piece] = []
         self.forget_statement()
@@ -132,6 +149,8 @@ class _Lexer:
 
     def run(self) -> tuple[Piece, ...]:
         while self.position < self.limit or self.limit < len(self.text) or self.copies:
+            if self.start is None and not self.copies and self.plain_statement():
+                continue
             # The pattern matches anywhere: what it does not run over is an event, and so is the limit.
             match = cast("re.Match[str]", _TO_EVENT.match(self.text, self.position, self.limit))
             if match["run"]:
@@ -141,6 +160,14 @@ class _Lexer:
             _ACTIONS[event[:1]](self, event, match.start("event"))
         self.finish_statement()
         return tuple(self.pieces)
+
+    def plain_statement(self) -> bool:
+        match = self.plain.match(self.text, self.position) if self.plain else None
+        if match is None:
+            return False
+        self.add(PieceKind.STATEMENT, *match.span("statement"))
+        self.position = match.end()
+        return True
 
     def significant(self, event: str, start: int, end: int) -> None:
         if self.start is None:

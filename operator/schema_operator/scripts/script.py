@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from schema_operator.api.version import Version
     from schema_operator.errors import Location
+    from schema_operator.scripts.statements import Statement
 
 
 @unique
@@ -44,6 +45,8 @@ class Source:
     """How the script is divided into transactions."""
     copy_data_allowed: bool = False
     """Whether the script says itself that rows may follow its COPY … FROM STDIN."""
+    cut: list[tuple[Statement, ...]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """What `statements_of` found, once it has been asked: a script about to run is looked at several times."""
 
     @classmethod
     def from_bytes(cls, file: str, content: bytes) -> Source:

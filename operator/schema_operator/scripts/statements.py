@@ -107,6 +107,12 @@ class Statement:
 
 def statements_of(source: Source) -> tuple[Statement, ...]:
     """Cut a script into its statements, with their places in the file; raises `Refused(SyntaxError)` as `lex` does."""
+    if not source.cut:
+        source.cut.append(_cut(source))
+    return source.cut[0]
+
+
+def _cut(source: Source) -> tuple[Statement, ...]:
     try:
         statements = statements_in(source.text, lex(source.text))
     except Refused as refused:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Location, Reason, Refused
+from schema_operator.scripts.committing import commits, committing_procedures
 from schema_operator.scripts.statements import (
     Statement,
     is_setting,
@@ -101,7 +102,8 @@ def divide_for(source: Source, statements: Sequence[Statement]) -> tuple[Unit, .
 
 def divide(statements: Sequence[Statement], mode: TransactionMode) -> tuple[Unit, ...]:
     """Divide statements; raises `Refused` as `units_of` does, apart from what only `REQUIRED` refuses."""
-    division = _Division(mode, len(statements))
+    calls = any(statement.words[:1] == ("CALL",) for statement in statements)
+    division = _Division(mode, len(statements), committing_procedures(statements) if calls else frozenset())
     for statement in statements:
         division.take(statement)
     return division.finish()
@@ -113,6 +115,8 @@ class _Division:
 
     mode: TransactionMode
     count: int
+    procedures: frozenset[str]
+    """Those that the script itself creates and that commit."""
     units: list[Unit] = field(default_factory=list)
     loose: list[Statement] = field(default_factory=list)
     settings: list[Statement] = field(default_factory=list)
@@ -124,12 +128,18 @@ class _Division:
         control = transaction_control(statement)
         if control is not None:
             self.control(statement, control)
-        elif command := needs_no_transaction(statement):
+        elif command := self.refuses_transaction(statement):
             self.alone(statement, command)
         elif self.begin is not None:
             self.block.append(statement)
         else:
             self.take_loose(statement)
+
+    def refuses_transaction(self, statement: Statement) -> str | None:
+        """Name the command of a statement that cannot be in a transaction."""
+        if commits(statement, self.procedures):
+            return f"{statement.words[0]} of what commits"
+        return needs_no_transaction(statement)
 
     def take_loose(self, statement: Statement) -> None:
         if is_setting(statement) and not self.loose:
@@ -288,6 +298,11 @@ def settings_of(units: Iterable[Unit]) -> tuple[Statement, ...]:
     return tuple(
         statement for unit in units for statement in (*unit.settings, *unit.statements) if is_setting(statement)
     )
+
+
+def transactions_of(source: Source, statements: Sequence[Statement]) -> tuple[tuple[Statement, ...], ...]:
+    """Give the statements of each transaction that a script is divided into; raises as `units_of` does."""
+    return tuple(unit.statements for unit in divide_for(source, statements) if unit.kind is UnitKind.TRANSACTION)
 
 
 def commits_of(units: Sequence[Unit]) -> int:

@@ -158,6 +158,14 @@ SETTLED = [
         None,
     ),
     (
+        "refused because of a version another has to apply: looked at again after the longest backoff",
+        observation(migration(status=recorded(RunOutcome.REFUSED, reason="MissingDependency", seconds_ago=10))),
+        "False MissingDependency",
+        "Stalled",
+        None,
+        50.0,
+    ),
+    (
         "may pass later, first failure: waits the backoff",
         observation(migration(status=recorded(RunOutcome.RETRYABLE, failures=1, reason="LockTimeout"))),
         "False LockTimeout",

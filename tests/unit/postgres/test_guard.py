@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schema_operator.postgres.guard import Holder
+from schema_operator.postgres.locks import Holder
 
 
 @pytest.mark.parametrize(

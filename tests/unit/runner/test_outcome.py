@@ -149,6 +149,13 @@ PLANS = {
         (("1", Action.ROLLBACK), ("2", Action.APPLY), ("3", Action.APPLY)),
         "A run would roll back 1, then apply 2, 3. The schema is at version 1; nothing was changed.",
     ),
+    "a baseline": (
+        (("2", Action.NONE), ("3", Action.APPLY)),
+        (
+            "A run would record 2 as applied without running (baseline), then apply 3. "
+            "The schema is at version 1; nothing was changed."
+        ),
+    ),
 }
 
 
@@ -168,10 +175,11 @@ def test_a_plan_names_the_run_that_may_change_it() -> None:
 
 
 def test_a_plan_as_text_has_a_line_a_version() -> None:
-    findings = replace(Findings(), shown=_shown(("2", Action.ROLLBACK), ("1", Action.APPLY)))
+    findings = replace(Findings(), shown=_shown(("2", Action.ROLLBACK), ("1", Action.APPLY), ("3", Action.NONE)))
     assert text_of(report_of("r", findings, None, 0.1))[1:] == (
         "roll back 2: 2.sql, 1 statement in one transaction",
         "apply 1: 1.sql, 2 statements in 2 parts, not atomic",
+        "record 3 as applied, without running 3.sql",
     )
 
 

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schema_operator.errors import Refused
-from schema_operator.scripts.lexer import Piece, PieceKind, lex, tokens, words
+from schema_operator.scripts.grammar import syntax_problem
+from schema_operator.scripts.lexer import Piece, PieceKind, _Lexer, _plain_statement, lex, tokens, words
+from support.parser import agrees
 from unit.scripts.labelled import Part, data, meta, spans, spans_of, sql, written
 
 MISLEADING = st.text(st.sampled_from("ab;'\"$\\()/*-\n\r\t é\u00a0😀,.:1EeBeginAtomic"), max_size=12)
@@ -120,3 +122,52 @@ def test_tokens_of_a_statement_do_not_depend_on_its_comments(statement: str, fil
 @given(st.lists(st.one_of(ATOM, FILLER, st.sampled_from(["a b c ", "(", ")", " "])), max_size=8).map("".join))
 def test_the_short_cut_for_words_changes_nothing(text: str) -> None:
     assert words(text, most=3) == words(text, most=4)[:3]
+
+
+NAME = MISLEADING.filter(bool).map(lambda text: quoted(text, '"'))
+OPERAND = st.one_of(
+    st.sampled_from(["a", "b$c$", "é", "_1", "end1", "e", "begin_", "\u00a0", "atomics", "x$$", "$1", "12", "t.end"]),
+    NAME,
+    MISLEADING.map(lambda text: quoted(text, "'")),
+    st.sampled_from(["N'a;\\'", "B'01'", "x'1f'", "U&'\\0061;'", 'U&";\\0061"', "NULL", "CASE WHEN a THEN 1 END"]),
+    # No comment between the parts of a string: libpg_query, which keeps comments, does not go on behind one.
+    st.tuples(st.sampled_from("eE"), MISLEADING, MISLEADING).map(
+        lambda of: of[0] + escaped(of[1]) + " \n\t" + escaped(of[2])
+    ),
+    st.tuples(st.sampled_from(["$$", "$a$", "$E_1$", "$é$"]), MISLEADING).map(lambda of: dollar_quoted(*of)),
+)
+OPERATOR = st.tuples(FILLER, st.sampled_from(["+", "||", "*", "-", "/", ",", "AND"]), FILLER).map(" ".join)
+VALID_EXPRESSION = st.recursive(OPERAND, lambda inner: listed(inner, OPERATOR).map(lambda of: f"({of})"), max_leaves=6)
+VALID_SELECT = listed(VALID_EXPRESSION, OPERATOR).map(lambda text: f"SELECT {text}")
+VALID_BODY = listed(VALID_SELECT, FILLER.map(lambda text: f"{text};"))
+VALID_ROUTINE = st.tuples(HEADS, FILLER, VALID_BODY, FILLER).map(
+    lambda of: f"{of[0]} BEGIN {of[1]} atomic {of[2]}{of[3]};{of[3]} END"
+)
+VALID_RULE = VALID_BODY.map(lambda body: f"CREATE RULE r AS ON INSERT TO t DO ALSO ({body})")
+VALID_SCRIPT = st.lists(st.tuples(FILLER, st.one_of(VALID_SELECT, VALID_ROUTINE, VALID_RULE), FILLER), max_size=5).map(
+    lambda of: "".join(f"{before}{statement}{after};" for before, statement, after in of)
+)
+
+
+@settings(deadline=None, max_examples=120)
+@given(VALID_SCRIPT, FILLER)
+def test_postgresqls_parser_sees_the_same_statements(text: str, end: str) -> None:
+    pieces = lex(text + end)
+    assert agrees(text + end, pieces)
+    assert not [piece for piece in pieces if syntax_problem(text[piece.start : piece.end])]
+
+
+@settings(deadline=None, max_examples=120)
+@given(SCRIPT, st.lists(st.one_of(MISLEADING, ATOM, FILLER), max_size=4).map("".join))
+def test_the_short_cut_of_long_scripts_changes_nothing(parts: list[Part | str], end: str) -> None:
+    text = written(parts) + end
+
+    def cut(*, short: bool) -> tuple[Piece, ...] | str:
+        lexer = _Lexer(text)
+        lexer.plain = _plain_statement() if short else None
+        try:
+            return lexer.run()
+        except Refused as refused:
+            return str(refused)
+
+    assert cut(short=True) == cut(short=False)

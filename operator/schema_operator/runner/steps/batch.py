@@ -103,9 +103,12 @@ def _messages(work: Workplace, batch: Sequence[Simple], number: int) -> Iterator
     """Give the messages of one version. Its row comes first: what fails after it takes it away again."""
     one = batch[number]
     lasting = number == len(batch) - 1
+    prepare, record = store.messages_to_record(change_of(work, one.script), work.author)
+    for message in (*work.session.messages_to_start(), prepare) if number == 0 else ():
+        yield _Sent(message, number)
     for message in work.session.messages_to_begin(work.guard.keys(), AT_ONCE, lasting=lasting):
         yield _Sent(message, number)
-    yield _Sent(store.message_to_record(change_of(work, one.script), work.author), number)
+    yield _Sent(record, number)
     yield _Sent(work.session.message_to_unpin(), number)
     for part in with_limits((*one.unit.settings, *one.unit.statements)):
         match part:

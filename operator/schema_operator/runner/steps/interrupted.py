@@ -15,7 +15,7 @@ from schema_operator.errors import Failed, Location, Reason
 from schema_operator.postgres import leavings
 from schema_operator.postgres.sqlstate import ServerFailure
 from schema_operator.runner.report import Step
-from schema_operator.scripts import names
+from schema_operator.scripts import subjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,21 +49,23 @@ def trace_of(work: Workplace, unit: Unit) -> Trace:
     (statement,) = unit.statements
     match unit.command.split():
         case ["CREATE", "INDEX", *_]:
-            return _BuiltIndex(work, names.built_index(statement.sql))
+            return _BuiltIndex(work, subjects.built_index(statement.sql))
         case ["REINDEX", *_]:
             return _Reindexed(work)
         case ["DROP", "INDEX", *_]:
-            return _Gone(lambda: not leavings.any_relation(work.session, _texts(names.dropped_indexes(statement.sql))))
+            return _Gone(
+                lambda: not leavings.any_relation(work.session, _texts(subjects.dropped_indexes(statement.sql)))
+            )
         case ["ALTER", "TABLE", *_]:
-            return _DetachedPartition(work, names.detached(statement.sql))
+            return _DetachedPartition(work, subjects.detached(statement.sql))
         case ["CREATE" | "DROP" as verb, "DATABASE" | "TABLESPACE" | "SUBSCRIPTION" as what, *_]:
-            name = names.third_name(statement.sql)
+            name = subjects.third_name(statement.sql)
             return _Gone(lambda: leavings.exists(work.session, what, name) == (verb == "CREATE"))
         case _:
             return _Gone(lambda: False)
 
 
-def _texts(found: tuple[names.Name, ...]) -> tuple[tuple[str, ...], ...]:
+def _texts(found: tuple[subjects.Name, ...]) -> tuple[tuple[str, ...], ...]:
     return tuple(name.parts for name in found)
 
 
@@ -89,7 +91,7 @@ class _Gone:
 class _BuiltIndex:
     """CREATE INDEX CONCURRENTLY."""
 
-    def __init__(self, work: Workplace, target: names.BuiltIndex) -> None:
+    def __init__(self, work: Workplace, target: subjects.BuiltIndex) -> None:
         self._work = work
         self._target = target
 
@@ -151,7 +153,7 @@ class _Reindexed:
 class _DetachedPartition:
     """ALTER TABLE … DETACH PARTITION … CONCURRENTLY, which has two steps."""
 
-    def __init__(self, work: Workplace, target: names.Detached) -> None:
+    def __init__(self, work: Workplace, target: subjects.Detached) -> None:
         self._work = work
         self._target = target
 

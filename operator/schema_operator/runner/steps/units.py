@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, Retryable, SchemaOperatorError
@@ -21,6 +21,7 @@ from schema_operator.postgres.session import OURS, SCRIPT, Begun, Opening, trans
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
 from schema_operator.runner.steps.scripted import Part, run_statements
 from schema_operator.runner.transaction import Deed, alone, commit
+from schema_operator.scripts.locking import RelationName, locked_relations
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import Statement, statements_of
 from schema_operator.scripts.units import Unit, UnitKind, divide, settings_of, units_of, waits_harmlessly
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
 
 T = TypeVar("T")
+_MOST_LOOKED_AT: Final = 1000
+"""Statements of a unit, whose locks are foreseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,20 @@ def carry_out(work: Workplace, task: Undertaking, begun_before: tuple[OpenUnit, 
     `PartlyApplied` where earlier units stay, and as `transaction.commit` does.
     """
     units = units_of(task.source)
+    if not units:
+        _say_that_nothing_is_run(work, task)
     if not begun_before and all(unit.kind is UnitKind.TRANSACTION for unit in units) and len(units) <= 1:
         _whole(work, task, units)
     else:
         _Series(work, task, units, begun_before).run()
+
+
+def _say_that_nothing_is_run(work: Workplace, task: Undertaking) -> None:
+    work.reporter.progress(
+        task.step,
+        f"{task.source.file} holds no statement, so {task.what} does nothing but is written down",
+        version=task.version,
+    )
 
 
 def abandon(work: Workplace, begun: OpenUnit) -> None:
@@ -84,14 +97,14 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
     version = begun.version.text
     for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
         trace = trace_of(work, unit)
-        if alone(work, partial(trace.is_done, begun.seen), lambda: None, patient=waits_harmlessly(unit)):
+        if alone(work, partial(trace.is_done, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
             raise Refused(
                 Reason.PARTLY_APPLIED,
                 f"{unit.command} of this version was done, but the run ended before it was written down; want this "
                 "version until it is finished, then go back",
                 Location(version=version),
             )
-        alone(work, partial(trace.clean, begun.seen), lambda: None, patient=waits_harmlessly(unit))
+        alone(work, partial(trace.clean, begun.seen), work.session.renew, patient=waits_harmlessly(unit))
 
     def body(_: Begun) -> None:
         store.complete_units(work.session, version, begun.direction, work.author)
@@ -118,7 +131,14 @@ def _whole(work: Workplace, task: Undertaking, units: tuple[Unit, ...]) -> None:
         task.finish(begun)
 
     isolation = unit.isolation if unit else None
-    commit(work, Deed(body, task.done, task.what, Opening(isolation=isolation)))
+    commit(work, Deed(body, task.done, task.what, Opening(isolation=isolation), _wanted(unit)))
+
+
+def _wanted(unit: Unit | None) -> tuple[RelationName, ...]:
+    """Give the relations a unit will lock against others; none for one so long that it builds rather than alters."""
+    if unit is None or len(unit.statements) > _MOST_LOOKED_AT:
+        return ()
+    return tuple(dict.fromkeys(one for statement in unit.statements for one in locked_relations(statement)))
 
 
 class _Series:
@@ -168,7 +188,8 @@ class _Series:
                 self.journal(begun, unit, UnitEvent.FINISHED)
 
         done = self.task.done if last else lambda: self.is_recorded(unit, UnitEvent.FINISHED)
-        commit(self.work, Deed(body, done, self.what(unit), replace(self.opening, isolation=unit.isolation)))
+        opening = replace(self.opening, isolation=unit.isolation)
+        commit(self.work, Deed(body, done, self.what(unit), opening, _wanted(unit)))
         self.prepared = self.work.session
         self.is_closed = last
 
@@ -216,7 +237,10 @@ class _Series:
 
     def prepare(self, unit: Unit) -> None:
         """Set the session up as the script has it at a statement outside of transactions."""
-        replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+        replayed: tuple[Statement, ...] = ()
+        if self.prepared is not self.work.session:
+            self.work.session.renew()
+            replayed = self.settings_before(unit)
         self.run_statements((*replayed, *unit.settings))
         self.prepared = self.work.session
 

@@ -1,27 +1,18 @@
-"""Names as they stand in statements."""
+"""What statements that cannot be in a transaction are about."""
 
 from __future__ import annotations
 
 import pytest
 
-from schema_operator.scripts.names import (
+from schema_operator.scripts.subjects import (
     BuiltIndex,
     Detached,
     Name,
     built_index,
     detached,
     dropped_indexes,
-    fold,
     third_name,
 )
-
-
-@pytest.mark.parametrize(
-    ("token", "name"),
-    [("ITEM", "item"), ('"It""em"', 'It"em'), ("Ärger", "Ärger"), ("_A$1", "_a$1"), ('"ITEM"', "ITEM")],
-)
-def test_names_are_folded_as_the_server_does(token: str, name: str) -> None:
-    assert fold(token) == name
 
 
 @pytest.mark.parametrize(
