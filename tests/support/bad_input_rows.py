@@ -174,6 +174,36 @@ IN_THE_HISTORY = {
         },
         blames="2_bad.up.sql",
     ),
+    "a word too many": refused(
+        19, "SELECT 1;\nCREATE TABEL x (id int);", "SyntaxError", "TABEL", "correct", at=(2, 2, 8)
+    ),
+    "a string too many": refused(19, f"SELECT 'a' '{SECRET}'", "SyntaxError", "correct", at=(1, 1, 12)),
+    "a number too many": refused(19, f"SELECT 1 {NUMBER}", "SyntaxError", "correct", at=(1, 1, 10)),
+    "a new enum value used at once": refused(
+        37,
+        f"ALTER TYPE mood ADD VALUE '{SECRET}';\nINSERT INTO feeling VALUES ('{SECRET}'::mood);",
+        "EnumValueNotUsable",
+        "next version",
+        at=(2, 2, 1),
+    ),
+    "a name the server would cut": refused(
+        40, f"CREATE TABLE {'a' * 64} ();", "IdentifierTruncated", "64 bytes", "a shorter name"
+    ),
+    "another isolation level": refused(
+        46,
+        "SELECT 1;\nSET TRANSACTION ISOLATION LEVEL SERIALIZABLE;",
+        "SessionStateChange",
+        "remove the statement",
+        at=(2, 2, 1),
+    ),
+    "a lock of ours": refused(46, "SELECT pg_advisory_lock(1936683108, 1);", "SessionStateChange", "another number"),
+    "a change of the history": refused(
+        47,
+        f"DELETE FROM schema_operator.schema_versions WHERE version = '{SECRET}';",
+        "ForbiddenStatement",
+        "schema_operator",
+        "remove the statement",
+    ),
     "a rollback of what cannot be rolled back": Bad(
         row=44, reason="NotReversible", says=("1.2.0", "new version"), arguments=("--version", "1.0.0")
     ),

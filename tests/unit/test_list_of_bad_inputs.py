@@ -22,11 +22,8 @@ ELSEWHERE: Final = {
 }
 LATER: Final = {
     10: "references to other namespaces: no field can name one",
-    40: "rules with a grammar",
     42: "the pre-update checks",
     43: "the pre-update checks",
-    46: "rules with a grammar",
-    47: "rules with a grammar",
     49: "notifications",
 }
 """Rows whose part of the product is not there."""
