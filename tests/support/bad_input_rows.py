@@ -204,6 +204,16 @@ IN_THE_HISTORY = {
         "schema_operator",
         "remove the statement",
     ),
+    "a change of the history on the way back": Bad(
+        row=47,
+        reason="ForbiddenStatement",
+        says=("holds the history", "remove the statement"),
+        files={"2_x.up.sql": "SELECT 1", "2_x.down.sql": "DELETE FROM schema_operator.schema_versions"},
+        blames="2_x.down.sql",
+        statement=1,
+        line=1,
+        column=1,
+    ),
     "a rollback of what cannot be rolled back": Bad(
         row=44, reason="NotReversible", says=("1.2.0", "new version"), arguments=("--version", "1.0.0")
     ),
@@ -638,7 +648,9 @@ BY_THE_SERVER = {
         "57014",
         "somebody cancelled",
     ),
-    "a commit in a block": failing(None, "DO $$ BEGIN COMMIT; END $$", "TransactionControl", "2D000", "remove"),
+    "a commit in what is called": failing(
+        None, "SELECT 1;\nCALL commits()", "TransactionControl", "2D000", "transaction=never", at=(2, 2, 1)
+    ),
     "a library that is not there": failing(
         None, f"LOAD '{SECRET}'", "StatementFailed", "58P01", "could not access file …"
     ),

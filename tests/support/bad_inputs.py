@@ -62,6 +62,7 @@ CREATE TABLE guarded (name text);
 CREATE TRIGGER guarded BEFORE INSERT ON guarded FOR EACH ROW EXECUTE FUNCTION refuse();
 CREATE TABLE guarded_bluntly (name text);
 CREATE TRIGGER guarded BEFORE INSERT ON guarded_bluntly FOR EACH ROW EXECUTE FUNCTION refuse_bluntly();
+CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END';
 CREATE SCHEMA app;
 CREATE TABLE app.elsewhere (x int);
 CREATE SEQUENCE ids;
@@ -247,9 +248,7 @@ def world(server: PostgresServer, folder: Path) -> Iterator[World]:
         admin.execute(f"CREATE ROLE {made.owner} LOGIN SUPERUSER PASSWORD '{CANARY}'".encode())
         admin.execute(f"CREATE ROLE {made.limited} LOGIN PASSWORD '{CANARY}'".encode())
         try:
-            furnished = _furnished(made)
-            yield furnished
-            assert furnished.dump() == furnished.first
+            yield _furnished(made)
         finally:
             admin.execute(f"DROP DATABASE bad_{mark} WITH (FORCE)".encode())
             admin.execute(f"DROP ROLE {made.owner}".encode())

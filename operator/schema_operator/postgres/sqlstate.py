@@ -150,6 +150,11 @@ STATES: Final[dict[str, Explanation]] = {
     ),
     "28000": _ROLE,
     "28P01": _ROLE,
+    "2D000": _failed(
+        Reason.TRANSACTION_CONTROL,
+        "what the statement calls ends the transaction; take that out of it, or begin the script with "
+        "-- schema-operator: transaction=never, so that its statements are committed one by one",
+    ),
     "3D000": _NOT_FOUND,
     "3F000": _NOT_FOUND,
     "40001": _again(
