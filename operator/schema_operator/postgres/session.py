@@ -6,7 +6,6 @@ replaced, `%` means nothing. Rows are dropped as they come, so a statement that 
 
 from __future__ import annotations
 
-import re
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +21,10 @@ from psycopg.waiting import Ready, Wait
 
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
+from schema_operator.postgres.diagnosis import server_error
 from schema_operator.postgres.locks import Wanted
 from schema_operator.postgres.queries import Message
-from schema_operator.postgres.sqlstate import ServerError, ServerFailure
+from schema_operator.postgres.server_error import ServerError, ServerFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +48,6 @@ _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 140000
 _FENCE_COLUMNS: Final = 3
 """By which the answer of the fence is told from the others of its message."""
-
-_LINE_OF_COPY = re.compile(r"^COPY .+?, [^\d,:]*(\d+)", re.MULTILINE)
-"""Of the CONTEXT of an error, in whatever language the server speaks; what follows the number may be values."""
 
 Tick = Callable[[float], None]
 """Called about ten times a second while a statement runs, with the seconds it has run."""
@@ -569,18 +566,4 @@ def _message(parts: tuple[sql.Composable, ...]) -> bytes:
 
 
 def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
-    diagnosis = error.diag
-    position = diagnosis.statement_position
-    line = _LINE_OF_COPY.search(diagnosis.context or "")
-    return ServerError(
-        sqlstate=diagnosis.sqlstate,
-        message=diagnosis.message_primary or "",
-        hint=diagnosis.message_hint,
-        position=int(position) if position else None,
-        schema=diagnosis.schema_name,
-        table=diagnosis.table_name,
-        column=diagnosis.column_name,
-        constraint=diagnosis.constraint_name,
-        data_line=int(line[1]) if line else None,
-        lost=lost or diagnosis.sqlstate in _SHUTDOWN_STATES,
-    )
+    return server_error(error.diag, lost=lost or error.diag.sqlstate in _SHUTDOWN_STATES)

@@ -173,8 +173,11 @@ def insist(
 
 def failed(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
     """Give the error that users see of a failure that was the last."""
+    from schema_operator.runner.enquiry import circumstances  # noqa: PLC0415 (most runs need none)
+
     located = replace(failure.location, sqlstate=failure.error.sqlstate)
-    error = to_error(ServerFailure(failure.error, located), work.findings.blocker)
+    known = circumstances(work, failure)
+    error = to_error(ServerFailure(failure.error, located, failure.script), work.findings.blocker, known)
     if error.reason is not Reason.LOCK_TIMEOUT:
         work.findings = replace(work.findings, blocker=None)
     return error

@@ -14,7 +14,7 @@ from schema_operator.runner.attempts import AT_ONCE
 from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.record import applied_version, change_of
-from schema_operator.runner.steps.scripted import Part, filled_in, place_of_error
+from schema_operator.runner.steps.scripted import Part, filled_in, place_of_error, up_to
 from schema_operator.runner.transaction import Deed, Watch, commit, failed, resolve
 
 if TYPE_CHECKING:
@@ -138,8 +138,10 @@ def _raise_unless_patience_helps(work: Workplace, batch: Sequence[Simple], sent:
         return
     one = batch[sent.version]
     part = _part(work, one)
-    place = part.place if sent.statement is None else place_of_error(sent.statement, part, failure.error)
-    raise failed(work, ServerFailure(failure.error, place))
+    if sent.statement is None:
+        raise failed(work, ServerFailure(failure.error, part.place))
+    script = up_to(sent.statement.number, (*one.unit.settings, *one.unit.statements), part)
+    raise failed(work, ServerFailure(failure.error, place_of_error(sent.statement, part, failure.error), script))
 
 
 def _ended(one: Simple) -> PartlyApplied:
