@@ -84,6 +84,11 @@ WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM %(pid)s::
 GROUP BY l.pid, a.backend_type, a.query, a.application_name, a.state, a.xact_start, l.virtualtransaction
 ORDER BY a.xact_start NULLS LAST;
 
+-- cancel_autovacuum --
+-- Cancel an autovacuum worker, as the server does for who waits longer than deadlock_timeout (proc.c, ProcSleep).
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE pid = %(pid)s::int4 AND backend_type = 'autovacuum worker' AND query NOT LIKE '%%(to prevent wraparound)%%';
+
 -- backend_start --
 -- When this session began, to know it again among others that get its process id later.
 SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid();
