@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help setup check lint unit test bench bench-cluster demo demo-down cluster cluster-down kubeconfig image clean
+.PHONY: help setup check lint unit test soak bench bench-cluster demo demo-down cluster cluster-down kubeconfig image clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ unit: setup
 
 test: setup lint ## Everything: check, then all tests on real PostgreSQL servers and a real cluster
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+# How many runs `make soak` breaks, and the seed of the moments it breaks them at.
+KILLS ?= 10000
+SEED ?= 4
+soak: setup ## Break ten thousand runs at random moments, and prove after each that nothing is lost
+	SCHEMA_OPERATOR_KILLS=$(KILLS) SCHEMA_OPERATOR_SEED=$(SEED) $(BIN)/pytest -rP tests/faults/test_random_kills.py $(PYTEST_ARGS)
 
 bench: setup ## Measure speed and memory beside other tools (25 minutes; nothing else should be at work)
 	$(BIN)/python benchmarks/runner_start.py

@@ -108,20 +108,42 @@ class PostgresServer:
 
     def create(self) -> None:
         """Make the data folder."""
-        _remove_leftovers()
-        home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
-        self._home = home
+        home = self._make_home()
         secret = home / "password"
         secret.write_text(PASSWORD)
-        (home / "log").touch()
-        for path in (home, secret, home / "log"):
-            os.chown(path, self._account.uid, self._account.gid)
+        os.chown(secret, self._account.uid, self._account.gid)
         where = ("--pgdata", home / "data", "--username", SUPERUSER, "--pwfile", secret)
         access = ("--auth-local=trust", "--auth-host=scram-sha-256")
         form = ("--encoding=UTF8", "--no-locale", "--no-sync")
         command: tuple[str | Path, ...] = (self._binary("initdb"), *where, *access, *form)
         if self._account.run(*command, log=home / "log").wait() != 0:
             raise RuntimeError(f"initdb failed:\n{self.log()}")
+
+    def create_standby(self, primary: PostgresServer) -> None:
+        """Make the data folder as a copy of another server's, which must be stopped, and follow it."""
+        home = self._make_home()
+        if self._account.run("cp", "-a", primary.home / "data", home / "data", log=home / "log").wait() != 0:
+            raise RuntimeError(f"the data folder could not be copied:\n{self.log()}")
+        signal_file = home / "data" / "standby.signal"
+        signal_file.touch()
+        os.chown(signal_file, self._account.uid, self._account.gid)
+        address = f"host=127.0.0.1 port={primary.port} user={SUPERUSER} password={PASSWORD}"
+        self._settings |= {"primary_conninfo": address}
+
+    def folder(self, name: str) -> Path:
+        """Make a folder in the server's home that is the server's own."""
+        path = self.home / name
+        path.mkdir(mode=0o700)
+        os.chown(path, self._account.uid, self._account.gid)
+        return path
+
+    def _make_home(self) -> Path:
+        _remove_leftovers()
+        home = self._home = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
+        (home / "log").touch()
+        for path in (home, home / "log"):
+            os.chown(path, self._account.uid, self._account.gid)
+        return home
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,12 +166,21 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
         yield running
 
 
-@pytest.fixture
-def database(server: PostgresServer) -> Iterator[Database]:
+@contextmanager
+def new_database(server: PostgresServer) -> Iterator[Database]:
+    """A database that is dropped at the end of the block."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     _administer(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    yield Database(server, name)
-    _administer(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    try:
+        yield Database(server, name)
+    finally:
+        _administer(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database(server: PostgresServer) -> Iterator[Database]:
+    with new_database(server) as made:
+        yield made
 
 
 def _administer(server: PostgresServer, statement: sql.Composed) -> None:

@@ -18,7 +18,7 @@ from schema_operator.runner.steps.scripted import Part, filled_in, place_of_erro
 from schema_operator.runner.transaction import Deed, Watch, commit, failed, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from psycopg.pq.abc import PGresult
 
@@ -54,7 +54,7 @@ def apply_batch(work: Workplace, batch: Sequence[Simple]) -> int:
         return len(batch)
     if found is not None:
         work.session.rollback()
-        _outlast(work, progress.done)
+        _outlast(work, progress)
         work.stop.check()
         _raise_unless_patience_helps(work, batch, sent[found.number], found.failure)
     return progress.done
@@ -69,6 +69,14 @@ class _Progress:
         self._sent = sent
         self.done = 0
         """How many versions are committed."""
+        self._before = work.findings
+
+    def recount(self, applied: Collection[str]) -> None:
+        """Count again, by the history: what was answered without waiting for the disk a crash may have undone."""
+        self.done = 0
+        self._work.findings = self._before
+        while self.done < len(self._batch) and self._batch[self.done].script.version.text in applied:
+            self.count()
 
     def take(self, number: int, result: PGresult) -> None:
         """Take the answer to a message."""
@@ -167,10 +175,10 @@ def _resolve(work: Workplace, batch: Sequence[Simple], progress: _Progress) -> N
 
     names = [one.script.version.text for one in batch]
     what = f"versions {names[progress.done]} to {names[-1]}" if progress.done < len(names) else f"version {names[-1]}"
+    progress.recount(())
     resolve(work, done, what)
-    while progress.done < len(batch) and names[progress.done] in applied:
-        progress.count()
-    _outlast(work, progress.done)
+    progress.recount(applied)
+    _outlast(work, progress)
     if progress.done < len(batch):
         raise Retryable(
             Reason.CONNECTION_LOST,
@@ -180,7 +188,13 @@ def _resolve(work: Workplace, batch: Sequence[Simple], progress: _Progress) -> N
         )
 
 
-def _outlast(work: Workplace, committed: int) -> None:
+def _outlast(work: Workplace, progress: _Progress) -> None:
     """See that what was committed is on disk, before anybody is told: a commit that waits covers those before it."""
-    if committed:
-        commit(work, Deed(lambda _: None, lambda: True, "what was applied", OURS))
+
+    def done() -> bool:
+        before = progress.done
+        progress.recount(store.applied_by_run(work.session, work.request.run))
+        return progress.done == before
+
+    if progress.done:
+        commit(work, Deed(lambda _: None, done, "what was applied", OURS))
