@@ -43,8 +43,6 @@ COMMIT: Final = b"COMMIT"
 _COMMIT_WAITS: Final = "synchronous_commit"
 _LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
-_LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
-"""Severities of errors after which the server ends the session; the connection may look alive for a moment longer."""
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 140000
