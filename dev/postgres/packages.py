@@ -9,8 +9,8 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-MAJORS = (13, 15, 18)
-"""The oldest supported, the newest, and one between: what tests run on unless told otherwise."""
+MAJORS = (13, 14, 15, 16, 17, 18)
+"""All that are supported: what tests run on unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

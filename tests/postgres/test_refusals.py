@@ -1,14 +1,11 @@
-"""What is refused, and that refusing changes nothing."""
+"""What is refused because of what is in the database: owners, roles, rights. The other bad inputs: test_bad_inputs."""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from dev.postgres.packages import MAJORS
 
 from schema_operator.api.request import (
     ConnectionFiles,
@@ -21,10 +18,8 @@ from schema_operator.api.request import (
     TlsFiles,
 )
 from support.postgres import CANARY, CANARY_ENCODED, Database, Ended, Product, write
-from support.proxy import Break, Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 pytestmark = pytest.mark.postgres
@@ -34,90 +29,6 @@ APPLIED = {
     "1.0.0_first.down.sql": "DROP TABLE item;",
     "1.2.0_price.up.sql": "CREATE TABLE price (item int);",
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """Scripts and options on a database where APPLIED is applied, and what must be said."""
-
-    reason: str
-    says: tuple[str, ...]
-    files: Mapping[str, str | bytes] = field(default_factory=dict)
-    arguments: tuple[str, ...] = ()
-    code: int = 20
-
-
-CASES = {
-    "an empty source": Case("EmptySource", ("no script",), {"README.md": "hello"}),
-    "an empty source and version 0": Case("EmptySource", ("no script",), {}, ("--version", "0")),
-    "a version that is neither a script nor applied": Case(
-        "UnknownVersion", ("1.5", "1.0.0", "1.2.0"), APPLIED, ("--version", "1.5")
-    ),
-    "a malformed wanted version": Case("MalformedVersion", ("latest",), APPLIED, ("--version", "latest")),
-    "a malformed version in a file name": Case("MalformedVersion", ("one_x",), {"one_x.up.sql": "SELECT 1;"}),
-    "an edited script": Case(
-        "ChecksumMismatch",
-        (
-            "1.0.0_first.up.sql",
-            "line 3",
-            hashlib.sha256(APPLIED["1.0.0_first.up.sql"].encode()).hexdigest(),
-            hashlib.sha256(b"CREATE TABLE item (id int PRIMARY KEY);\n-- line 2\nSELECT 1;\n").hexdigest(),
-        ),
-        {**APPLIED, "1.0.0_first.up.sql": "CREATE TABLE item (id int PRIMARY KEY);\n-- line 2\nSELECT 1;\n"},
-    ),
-    "a version below the highest applied": Case(
-        "OutOfOrder", ("1.1.0", "1.2.0"), {**APPLIED, "1.1.0_late.up.sql": "CREATE TABLE late ();"}
-    ),
-    "a rollback of what cannot be rolled back": Case("NotReversible", ("1.2.0",), APPLIED, ("--version", "1.0.0")),
-    "an empty script": Case("EmptyMigration", ("2_empty.up.sql",), {**APPLIED, "2_empty.up.sql": "-- nothing\n"}),
-    "a script that is not UTF-8": Case(
-        "InvalidEncoding", ("2_latin.up.sql", "line 2"), {**APPLIED, "2_latin.up.sql": b"SELECT 1;\nSELECT '\xe4';"}
-    ),
-    "a script with COMMIT": Case(
-        "TransactionControl", ("2_commit.up.sql", "statement 2"), {**APPLIED, "2_commit.up.sql": "SELECT 1; COMMIT;"}
-    ),
-    "a down script alone": Case("MissingUpScript", ("2_x.down.sql",), {**APPLIED, "2_x.down.sql": "SELECT 1;"}),
-    "a statement that is none": Case(
-        "SyntaxError",
-        ("2_x.up.sql", "line 2, column 8", "TABEL"),
-        {**APPLIED, "2_x.up.sql": "SELECT 1;\nCREATE TABEL t ()"},
-    ),
-    "a name that would be cut off": Case(
-        "IdentifierTruncated", ("2_x.up.sql", "63"), {**APPLIED, "2_x.up.sql": f"CREATE TABLE {'x' * 64} ()"}
-    ),
-    "an isolation level": Case(
-        "SessionStateChange",
-        ("2_x.up.sql", "isolation level"),
-        {**APPLIED, "2_x.up.sql": "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"},
-    ),
-    "a change of the history": Case(
-        "ForbiddenStatement",
-        ("2_x.down.sql", "history"),
-        {**APPLIED, "2_x.up.sql": "SELECT 1", "2_x.down.sql": "DELETE FROM schema_operator.schema_versions"},
-    ),
-    "a new enum value used at once": Case(
-        "EnumValueNotUsable",
-        ("2_x.up.sql", "statement 2 of 2", "next version"),
-        {**APPLIED, "2_x.up.sql": "ALTER TYPE mood ADD VALUE 'new'; SELECT 'new'::mood"},
-    ),
-    "a file that opens a quote": Case("SyntaxError", ("2_q.up.sql",), {**APPLIED, "2_q.up.sql": "SELECT 'a;"}),
-}
-
-
-@pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True)
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_refused_with_the_database_as_before(product: Product, database: Database, tmp_path: Path, case: Case) -> None:
-    folder = write(tmp_path / "scripts", APPLIED)
-    assert product.run("--scripts", folder, "--as", "shop/shop").code == 0
-    before = database.dump()
-    write(folder, {})
-    for name, content in case.files.items():
-        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    ended = product.run("--scripts", folder, "--as", "shop/shop", *case.arguments)
-    assert (ended.code, ended.report.reason) == (case.code, case.reason), ended
-    for text in case.says:
-        assert text in ended.report.message
-    assert database.dump() == before
 
 
 def test_out_of_order_can_be_allowed_and_other_owners_do_not_count(product: Product, tmp_path: Path) -> None:
@@ -344,53 +255,6 @@ def test_the_control_schema_must_be_ours_and_not_newer(product: Product, databas
     assert (newer.code, newer.report.reason) == (20, "ControlSchemaNewer")
 
 
-@dataclass(frozen=True)
-class Trouble:
-    """An address, built from the parts of a good one, and what must be said."""
-
-    reason: str
-    code: int
-    uri: str
-    says: str
-
-
-TROUBLES = {
-    "wrong password": Trouble("AuthFailed", 20, "postgresql://{role}:no-{canary}@{host}:{port}/{name}", "{role}"),
-    "unknown user": Trouble("AuthFailed", 20, "postgresql://nobody-here:{canary}@{host}:{port}/{name}", "nobody-here"),
-    "no such database": Trouble(
-        "DatabaseNotFound", 20, "postgresql://{role}:{canary}@{host}:{port}/nowhere", "nowhere"
-    ),
-    "nobody listens": Trouble("Unreachable", 10, "postgresql://{role}:{canary}@{host}:1/{name}", "127.0.0.1:1"),
-    "unknown host": Trouble("Unreachable", 10, "postgresql://{role}:{canary}@host.invalid:1/{name}", "host.invalid"),
-    "TLS wanted, none there": Trouble(
-        "TlsFailed", 20, "postgresql://{role}:{canary}@{host}:{port}/{name}?sslmode=require", "127.0.0.1"
-    ),
-    "a password that is not encoded": Trouble(
-        "InvalidConnection", 20, "postgresql://{role}:{plain}@{host}:{port}/{name}", "%40"
-    ),
-    "an unknown option": Trouble(
-        "InvalidConnection", 20, "postgresql://{role}:{canary}@{host}:{port}/{name}?sslmood=x", "'sslmood'"
-    ),
-    "no URI at all": Trouble("InvalidConnection", 20, "{plain}", "postgresql://"),
-    "a keyword string with a wrong port": Trouble(
-        "InvalidConnection", 20, "host={host} port={plain} user={role}", "port"
-    ),
-}
-
-
-@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES.keys())
-def test_trouble_with_the_connection(
-    product: Product, database: Database, role: str, tmp_path: Path, trouble: Trouble
-) -> None:
-    parts = {"role": role, "canary": CANARY_ENCODED, "plain": CANARY, "host": "127.0.0.1", "name": database.name}
-    parts["port"] = str(database.server.port)
-    folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1;"})
-    ended = product.run("--scripts", folder, uri=trouble.uri.format(**parts))
-    assert (ended.code, ended.report.reason) == (trouble.code, trouble.reason), ended
-    assert trouble.says.format(**parts) in ended.report.message
-    _no_canary(ended)
-
-
 def test_credentials_come_from_mounted_secrets(product: Product, database: Database, role: str, tmp_path: Path) -> None:
     database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {role}")
     folder = write(tmp_path / "a", {"1_x.up.sql": "SELECT 1;"})
@@ -447,37 +311,6 @@ def test_a_database_without_an_encoding_is_refused(product: Product, database: D
     finally:
         database.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert (ended.code, ended.report.reason) == (20, "UnsupportedEncoding")
-
-
-def test_a_read_only_database_is_no_primary(product: Product, database: Database, tmp_path: Path) -> None:
-    database.execute(f"ALTER DATABASE {database.name} SET default_transaction_read_only = on")
-    ended = product.run("--scripts", write(tmp_path / "a", {"1_x.up.sql": "SELECT 1;"}))
-    assert (ended.code, ended.report.reason) == (10, "NotPrimary")
-
-
-def test_a_pooler_is_refused(product: Product, database: Database, tmp_path: Path) -> None:
-    folder = write(tmp_path / "a", {"1_x.up.sql": "CREATE TABLE x ();"})
-    with Proxy(database.server.port, Break.NEVER) as proxy:
-        uri = database.uri.replace(f":{database.server.port}/", f":{proxy.port}/")
-        ended = product.run("--scripts", folder, uri=uri)
-    assert (ended.code, ended.report.reason) == (20, "PoolerDetected")
-    assert database.relations() == []
-
-
-def test_rows_are_not_repeated_in_messages(product: Product, tmp_path: Path) -> None:
-    scripts = {
-        "23505": "CREATE TABLE a (x text UNIQUE); INSERT INTO a VALUES ('s3cr3t'), ('s3cr3t');",
-        "22P02": "SELECT 's3cr3t'::int;",
-        "23514": "CREATE TABLE a (x text CHECK (x <> 's3cr3t')); INSERT INTO a VALUES ('s3cr3t');",
-        "42601": "CREATE ROLE x PASSWRD 's3cr3t';SELECT 1",
-        "22007": "SELECT 's3cr3t'::date;",
-    }
-    for state, text in scripts.items():
-        ended = product.run("--scripts", write(tmp_path / "a", {"1_x.up.sql": text}))
-        assert ended.code == 21
-        assert ended.report.place is not None
-        assert ended.report.place.sqlstate == state
-        assert "s3cr3t" not in ended.stdout + ended.stderr
 
 
 def _no_canary(ended: Ended) -> None:

@@ -270,7 +270,7 @@ def test_a_check_that_fails_after_a_last_part_is_run_again_by_the_next_run(
     assert database.value("SELECT count(*) FROM pg_index WHERE indrelid = 'item'::regclass") == 1
 
 
-def test_a_script_that_does_nothing_is_said_to(product: Product, database: Database, folder: Path) -> None:
+def test_a_script_that_does_nothing_is_said_to(product: Product, folder: Path) -> None:
     add(folder, v2="CREATE TABLE a ();", v3="-- schema-operator: allow=EmptyScript\n-- for the number's sake")
     (folder / "2_x.down.sql").write_text("-- there is no way back")
     ended = product.run("--scripts", folder)
@@ -297,3 +297,30 @@ def test_an_empty_down_script_takes_its_version_out_of_the_history_and_says_so(
         "2_x.down.sql holds no statement, so the rollback of 2 does nothing" in one.message for one in ended.progress
     )
     assert (database.applied(), database.relations()) == (["1"], ["a", "item"])
+
+
+def test_the_very_first_statement_of_a_database_may_run_alone(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    database.execute(ROWS)
+    folder = write(tmp_path / "scripts", {"1_index.up.sql": "CREATE INDEX CONCURRENTLY i ON item (id);"})
+    ended = product.run("--scripts", folder)
+    assert ended.code == 0, ended
+    assert database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'public.i'::regclass")
+
+
+def test_an_abandoned_statement_is_looked_for_where_the_script_would_find_it(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    database.execute(ROWS)
+    folder = write(tmp_path / "scripts", {"1_index.up.sql": "CREATE INDEX CONCURRENTLY i ON item (id);"})
+    with database.connect() as other, other.transaction():
+        other.execute("INSERT INTO item VALUES (1001, 1)")
+        process = product.start("--scripts", folder)
+        database.wait_for(f"SELECT ({INVALID}) = 1")
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        end_orphans(database)
+    write(folder, {"2_other.up.sql": "CREATE TABLE other ();"})
+    assert product.run("--scripts", folder).code == 0
+    assert (database.value("SELECT to_regclass('public.i')"), database.rows(OPEN)) == (None, [])

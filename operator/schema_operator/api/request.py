@@ -64,6 +64,8 @@ class Acknowledgement(StrEnum):
     """An up script without any statement is accepted."""
     COPY_DATA = "CopyData"
     """`COPY … FROM STDIN` with its rows in the script is accepted."""
+    LONG_NAME = "LongName"
+    """A name that PostgreSQL will cut off is accepted, with a warning."""
 
 
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"

@@ -187,7 +187,8 @@ class SchemaMigrationSpec(ApiModel):
         None
     )
     """What is refused unless it is named here, because it is more often a mistake than meant. EmptyScript: an up script
-    without any statement. CopyData: COPY … FROM STDIN with its rows in the script, as pg_dump writes it."""
+    without any statement. CopyData: COPY … FROM STDIN with its rows in the script, as pg_dump writes it. LongName:
+    names of more than 63 bytes, which PostgreSQL cuts off."""
 
 
 @unique

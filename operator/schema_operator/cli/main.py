@@ -128,9 +128,9 @@ def _add_scripts(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--allow",
         action="append",
-        choices=["EmptyScript", "CopyData"],
+        choices=["EmptyScript", "CopyData", "LongName"],
         help="accept what is refused otherwise: EmptyScript, an up script without any statement; CopyData, "
-        "COPY … FROM STDIN with its rows in the script; can be repeated",
+        "COPY … FROM STDIN with its rows in the script; LongName, names that PostgreSQL cuts off; can be repeated",
     )
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("queries.sql"))
+_RECORD: Final = b"schema_operator_record"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 _Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
@@ -107,9 +108,9 @@ def record(session: Session, change: Change, author: Author) -> str:
     return str(session.query(QUERIES["record"], _recorded(change, author))[0][0])
 
 
-def message_to_record(change: Change, author: Author) -> Message:
-    """Give the message of a pipeline that does what `record` does."""
-    return queries.message(QUERIES["record"], _recorded(change, author))
+def messages_to_record(change: Change, author: Author) -> tuple[Message, Message]:
+    """Give the messages of a pipeline that do what `record` does: one that prepares it, once, and one that does it."""
+    return queries.prepared(queries.message(QUERIES["record"], _recorded(change, author)), _RECORD)
 
 
 def _recorded(change: Change, author: Author) -> dict[str, object]:

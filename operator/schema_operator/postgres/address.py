@@ -63,7 +63,7 @@ def from_text(text: str, extra: dict[str, str] | None = None, role: str | None =
     Raises `Refused(InvalidConnection)` with what is wrong, and nothing of the text but the name of an unknown option.
     """
     if "\0" in text:
-        raise _refused("it contains a NUL byte")
+        raise _refused("it contains a NUL byte; remove it")
     if _URI.match(text):
         _check_uri(text)
     return from_parts(_parse(text) | (extra or {}), role)
@@ -73,16 +73,16 @@ def from_parts(parameters: dict[str, str], role: str | None = None) -> Address:
     """Take connection parameters as they are; raises `Refused(InvalidConnection)` for those that cannot be right."""
     for name, value in parameters.items():
         if "\0" in value:
-            raise _refused(f"the value of {name} contains a NUL byte")
+            raise _refused(f"the value of {name} contains a NUL byte; remove it")
     for port in filter(None, parameters.get("port", "").split(",")):
         if not port.isascii() or not port.isdigit() or not 0 < int(port) <= _HIGHEST_PORT:
             raise _refused(f"the port is not a number from 1 to {_HIGHEST_PORT}; {_ENCODE}")
     mode = parameters.get("sslmode", "prefer")
     if mode not in _MODES:
-        raise _refused(f"sslmode is none of {', '.join(_MODES)}")
+        raise _refused(f"its sslmode is none that there is; write one of {', '.join(_MODES)}")
     timeout = parameters.get("connect_timeout", str(CONNECT_TIMEOUT))
     if not timeout.isascii() or not timeout.isdigit():
-        raise _refused("connect_timeout is not a whole number of seconds")
+        raise _refused("its connect_timeout is not a whole number of seconds; write one, for example 10")
     return Address({"connect_timeout": str(CONNECT_TIMEOUT)} | parameters, role)
 
 
@@ -93,7 +93,7 @@ def _check_uri(text: str) -> None:
     if rest.count("@") > authority.count("@") or authority.count("@") > 1:
         raise _refused(f"a URI has one @, before the host; {_ENCODE}")
     if "#" in rest or re.search(r"%(?![0-9A-Fa-f]{2})", rest):
-        raise _refused(_ENCODE)
+        raise _refused(f"a character in it means something else than was meant; {_ENCODE}")
 
 
 def _parse(text: str) -> dict[str, str]:

@@ -42,6 +42,20 @@ _WHY_UNREACHABLE: Final = (
     (r"No route to host|Network is unreachable", "there is no way to it"),
     (r"server closed the connection", "it closed the connection at once"),
 )
+_WHY_NO_TLS: Final = (
+    (r"does not support SSL|server does not support", "it offers none"),
+    (r"root certificate file|sslrootcert|could not read root", "the file of the authority cannot be read"),
+    (r"does not match host name|host name .*certificate", "its certificate is for another host"),
+    (r"expired|not yet valid", "its certificate is not valid now"),
+    (r"verify failed|self.signed|unable to get", "its certificate is not signed by the given authority"),
+    (r"private key", "the client's key file cannot be used (is it there, only for this user, and of the certificate?)"),
+    (r"could not (?:read|load|open) certificate|certificate file", "the client's certificate file cannot be used"),
+    (
+        r"alert|no protocols|unsupported protocol|version",
+        "server and client agree on no version, or one refused the other",
+    ),
+    (r"", "the two could not agree"),
+)
 
 
 def explain(text: str, address: Address) -> SchemaOperatorError:
@@ -58,15 +72,16 @@ def explain(text: str, address: Address) -> SchemaOperatorError:
         place=address.place,
         user=address.user or "(not given)",
         database=address.database or "(not given)",
-        why=_why(text),
+        why=_why(text, reason),
     )
     if reason in {Reason.UNREACHABLE, Reason.NOT_PRIMARY}:
         return Retryable(reason, sentence)
     return Refused(reason, sentence)
 
 
-def _why(text: str) -> str:
-    return next((why for pattern, why in _WHY_UNREACHABLE if re.search(pattern, text)), "the connection failed")
+def _why(text: str, reason: Reason) -> str:
+    reasons = _WHY_NO_TLS if reason is Reason.TLS_FAILED else _WHY_UNREACHABLE
+    return next((why for pattern, why in reasons if re.search(pattern, text)), "the connection failed")
 
 
 _SENTENCES: Final = {
@@ -78,9 +93,8 @@ _SENTENCES: Final = {
         "the server at {place} has no database {database}; create it, or correct the name in the connection"
     ),
     Reason.TLS_FAILED: (
-        "TLS with the server at {place} failed: it offers none, or its certificate is not signed by the given "
-        "authority or not for this host, or a certificate or key file cannot be used; correct the "
-        "tls settings of the connection"
+        "TLS with the server at {place} failed: {why}; correct that, or the tls settings of the connection (it is "
+        "never tried without TLS where TLS is asked for)"
     ),
     Reason.NOT_PRIMARY: (
         "no server at {place} can be written to: it is a standby, or read-only by default_transaction_read_only; name "

@@ -44,6 +44,7 @@ def connect(address: Address, name: str) -> Connection:
         connection.close()
         raise Refused(
             Reason.UNSUPPORTED_SERVER,
-            f"the server at {address.place} is PostgreSQL {major}; {OLDEST_SERVER} is the oldest that is supported",
+            f"the server at {address.place} is PostgreSQL {major}; {OLDEST_SERVER} is the oldest that is supported; "
+            "upgrade the server",
         )
     return connection

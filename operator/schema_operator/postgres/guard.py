@@ -99,6 +99,10 @@ class Guard:
         }
         return tuple(Holder(*row) for row in self._execute(QUERIES["lockers"], parameters))
 
+    def cancel_autovacuum(self, pid: int) -> None:
+        """Cancel an autovacuum, unless it prevents wraparound; raises `ServerFailure` where we may not."""
+        self._execute(QUERIES["cancel_autovacuum"], {"pid": pid})
+
     def end_backend(self, pid: int, started: str) -> None:
         """End a session of ours that we lost the connection to."""
         self._execute(QUERIES["end_backend"], {"pid": pid, "backend_start": started})

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+AUTOVACUUM: Final = "autovacuum"
+"""What an autovacuum worker is called that may be cancelled; one that prevents wraparound has a longer name."""
 _MODES: Final = (
     "AccessShareLock",
     "RowShareLock",

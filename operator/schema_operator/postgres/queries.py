@@ -32,6 +32,9 @@ class Message:
 
     sql: bytes
     parameters: tuple[bytes | None, ...] = ()
+    name: bytes = b""
+    """Of the prepared statement to run, or to make where `prepares`; empty for one that is not prepared."""
+    prepares: bool = False
 
 
 def message(query: sql.SQL, parameters: Mapping[str, object]) -> Message:
@@ -45,6 +48,11 @@ def message(query: sql.SQL, parameters: Mapping[str, object]) -> Message:
 
     text = _PARAMETER.sub(numbered, query.as_string(None)).replace("%%", "%")
     return Message(text.encode(), tuple(_value(parameters[name]) for name in names))
+
+
+def prepared(one: Message, name: bytes) -> tuple[Message, Message]:
+    """Give the message that prepares a statement under a name, and the one that runs it with its parameters."""
+    return Message(one.sql, name=name, prepares=True), Message(one.sql, one.parameters, name)
 
 
 def _value(value: object) -> bytes | None:

@@ -84,6 +84,11 @@ WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM %(pid)s::
 GROUP BY l.pid, a.backend_type, a.query, a.application_name, a.state, a.xact_start, l.virtualtransaction
 ORDER BY a.xact_start NULLS LAST;
 
+-- cancel_autovacuum --
+-- Cancel an autovacuum worker, as the server does for who waits longer than deadlock_timeout (proc.c, ProcSleep).
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+WHERE pid = %(pid)s::int4 AND backend_type = 'autovacuum worker' AND query NOT LIKE '%%(to prevent wraparound)%%';
+
 -- backend_start --
 -- When this session began, to know it again among others that get its process id later.
 SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid();
@@ -101,6 +106,11 @@ SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
 SELECT pg_catalog.pg_advisory_unlock_all();
 
+-- begin_plain --
+-- What `begin` does, between transactions of plain statements, which make no cursors, prepare and listen to nothing.
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES
+
 -- begin_fenced --
 -- What `begin`, `limits` and `fence` do, for a transaction whose beginning nobody waits for: without the fence or the
 -- guard it fails, and with it everything that was sent after it. `settings` are further set_config calls.
@@ -108,6 +118,7 @@ SELECT set_config('lock_timeout', {lock_timeout}, false), set_config('statement_
        set_config('idle_in_transaction_session_timeout', '30s', false),
        set_config('tcp_keepalives_idle', '5', false), set_config('tcp_keepalives_interval', '2', false),
        set_config('tcp_keepalives_count', '3', false), set_config('standard_conforming_strings', 'on', false), {settings}
+       pg_advisory_unlock_all(),
        1 / CASE WHEN f.taken THEN (NOT pg_try_advisory_xact_lock_shared({token}::int8))::int4 ELSE 0 END
 FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
 
@@ -124,11 +135,6 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.current_setting('schema_o
 -- restore --
 -- Become ourselves again in the middle of a transaction, whatever a script has set.
 SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
-
--- renew --
--- What `begin` does with a session for a script that does not begin with a transaction; our locks stay.
-SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
-CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
 
 -- step_aside --
 -- Become ourselves for the rest of this transaction; what the script has set is there again in the next one.
@@ -183,6 +189,11 @@ SELECT i.indrelid::pg_catalog.text, w.mode FROM wanted AS w JOIN pg_catalog.pg_i
 -- Take the fence for a statement that cannot be in a transaction: the same lock, held by the session.
 SELECT f.taken, CASE WHEN f.taken THEN NOT pg_catalog.pg_try_advisory_xact_lock_shared({token}::int8) END, ''
 FROM (SELECT pg_catalog.pg_try_advisory_lock({lock_class}, {fence}) AS taken OFFSET 0) AS f;
+
+-- renew --
+-- Make the session like new outside of a transaction, but for its advisory locks, one of which is the fence.
+SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
+CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES;
 
 -- save_path --
 -- Keep the search_path of a script outside of a transaction, then pin ours.

@@ -6,7 +6,6 @@ replaced, `%` means nothing. Rows are dropped as they come, so a statement that 
 
 from __future__ import annotations
 
-import re
 import select
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,9 +21,10 @@ from psycopg.waiting import Ready, Wait
 
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
+from schema_operator.postgres.diagnosis import server_error
 from schema_operator.postgres.locks import Wanted
 from schema_operator.postgres.queries import Message
-from schema_operator.postgres.sqlstate import ServerError, ServerFailure
+from schema_operator.postgres.server_error import ServerError, ServerFailure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,16 +43,11 @@ COMMIT: Final = b"COMMIT"
 _COMMIT_WAITS: Final = "synchronous_commit"
 _LEVELS: Final = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 _SHUTDOWN_STATES: Final = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"})
-_LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
-"""Severities of errors after which the server ends the session; the connection may look alive for a moment longer."""
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
 _TRANSACTION_TIMEOUT_SINCE = 170000
 _CONNECTION_CHECK_SINCE = 140000
 _FENCE_COLUMNS: Final = 3
 """By which the answer of the fence is told from the others of its message."""
-
-_LINE_OF_COPY = re.compile(r"^COPY .+?, [^\d,:]*(\d+)", re.MULTILINE)
-"""Of the CONTEXT of an error, in whatever language the server speaks; what follows the number may be values."""
 
 Tick = Callable[[float], None]
 """Called about ten times a second while a statement runs, with the seconds it has run."""
@@ -166,6 +161,11 @@ class Session:
         )
         return _begun(self._exchange(_message(parts)))
 
+    @staticmethod
+    def messages_to_start() -> list[Message]:
+        """Give the messages with which a pipeline of transactions starts, in a session like new, pinned."""
+        return [Message(b"DISCARD ALL"), Message(QUERIES["pin"].as_bytes(None))]
+
     def messages_to_begin(self, keys: dict[str, int], lock_timeout: float, *, lasting: bool) -> list[Message]:
         """Give the messages of a pipeline that begin a transaction like a new session's, fenced and pinned.
 
@@ -177,11 +177,9 @@ class Session:
         fence = QUERIES["begin_fenced"].format(
             **keys, lock_timeout=f"{_milliseconds(lock_timeout)}ms", settings=sql.SQL(" ").join(calls)
         )
-        access = {"isolation": sql.SQL(_LEVELS[0]), "access": sql.SQL("READ WRITE")}
-        begin, *_ = QUERIES["begin"].format(**access).as_bytes(None).split(b";")
-        parts = [b"DISCARD ALL", begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None)]
+        begin = QUERIES["begin_plain"].as_bytes(None).split(b";")
         role = [] if self._become is None else [self._become.as_bytes(None)]
-        return [Message(part) for part in (*parts, *role)]
+        return [Message(part) for part in (*begin, QUERIES["pin"].as_bytes(None), fence.as_bytes(None), *role)]
 
     @staticmethod
     def message_to_unpin() -> Message:
@@ -210,9 +208,7 @@ class Session:
         with self._translated():
             pgconn.enter_pipeline_mode()
             for one in messages:
-                pgconn.send_query_params(one.sql, one.parameters or None)
-                if one.sql == COMMIT:
-                    pgconn.send_flush_request()
+                _send(pgconn, one)
             pgconn.pipeline_sync()
         failure: PipelineFailure | None = self._drive(_answers(pgconn, done), tick)
         with self._translated():
@@ -225,9 +221,8 @@ class Session:
         return _begun(self._exchange(_message(parts)))
 
     def renew(self) -> None:
-        """Make everything but locks as in a new session, outside of any transaction."""
-        become = [] if self._become is None else [self._become]
-        self._exchange(_message((QUERIES["renew"], *become)))
+        """Make the session like new for a script, outside of any transaction."""
+        self._exchange(_message((QUERIES["renew"], self._own_settings())))
 
     def limit_alone(self, lock_timeout: float) -> None:
         """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
@@ -432,6 +427,17 @@ class Session:
             raise ServerFailure(_server_error(error, lost=self.lost)) from None
 
 
+def _send(pgconn: PGconn, one: Message) -> None:
+    if one.prepares:
+        pgconn.send_prepare(one.name, one.sql)
+    elif one.name:
+        pgconn.send_query_prepared(one.name, one.parameters)
+    else:
+        pgconn.send_query_params(one.sql, one.parameters or None)
+    if one.sql == COMMIT:
+        pgconn.send_flush_request()
+
+
 def _answers(pgconn: PGconn, done: Callable[[int, PGresult], None]) -> PQGen[PipelineFailure | None]:
     """Read the answers to the messages of a pipeline up to its end, as they come; give the first failure."""
     failure: PipelineFailure | None = None
@@ -560,18 +566,4 @@ def _message(parts: tuple[sql.Composable, ...]) -> bytes:
 
 
 def _server_error(error: psycopg.Error, *, lost: bool) -> ServerError:
-    diagnosis = error.diag
-    position = diagnosis.statement_position
-    line = _LINE_OF_COPY.search(diagnosis.context or "")
-    return ServerError(
-        sqlstate=diagnosis.sqlstate,
-        message=diagnosis.message_primary or "",
-        hint=diagnosis.message_hint,
-        position=int(position) if position else None,
-        schema=diagnosis.schema_name,
-        table=diagnosis.table_name,
-        column=diagnosis.column_name,
-        constraint=diagnosis.constraint_name,
-        data_line=int(line[1]) if line else None,
-        lost=lost or diagnosis.severity_nonlocalized in _LAST_WORDS or diagnosis.sqlstate in _SHUTDOWN_STATES,
-    )
+    return server_error(error.diag, lost=lost or error.diag.sqlstate in _SHUTDOWN_STATES)

@@ -205,7 +205,11 @@ def _check_pending(work: Workplace, decided: Plan) -> None:
     from schema_operator.scripts.pending import check_pending  # noqa: PLC0415 (8 ms, which only such a run pays)
 
     warnings = check_pending(
-        decided.applies, work.facts.version_number // _PER_MAJOR, work.request.variables, transactions_of
+        decided.applies,
+        work.facts.version_number // _PER_MAJOR,
+        work.request.variables,
+        transactions_of,
+        work.request.allow,
     )
     for warning in warnings[:_MOST_WARNINGS]:
         work.reporter.progress(Step.PLANNING, f"warning: {warning}")

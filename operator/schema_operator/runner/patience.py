@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import NOWHERE, Reason, Retryable
-from schema_operator.postgres.locks import Holder, names
+from schema_operator.postgres.locks import AUTOVACUUM, Holder, names
 from schema_operator.postgres.sqlstate import ServerFailure
 from schema_operator.runner.attempts import MOST_DEADLOCKS, MUCH_WORK, lock_timeouts
 from schema_operator.runner.polling import Lines
@@ -29,12 +29,21 @@ _LONGEST_PAUSE: Final = 0.5
 _DEADLOCK: Final = "40P01"
 
 
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """Locks that a transaction is known to take before it begins."""
+
+    relations: tuple[RelationName, ...]
+    place: Location
+    """The statement that takes the first of them."""
+
+
 class Patience:
     """The attempts at one transaction: iterating gives the seconds that each may wait for a lock."""
 
-    def __init__(self, work: Workplace, wanted: tuple[RelationName, ...] = (), *, keeps: bool = False) -> None:
+    def __init__(self, work: Workplace, foreseen: Foreseen | None = None, *, keeps: bool = False) -> None:
         self._work = work
-        self._names = wanted
+        self._names = foreseen.relations if foreseen else ()
         self._keeps = keeps
         self._first_failure: float | None = None
         self._began = 0.0
@@ -43,7 +52,7 @@ class Patience:
         self._much_work = False
         self._seen: dict[str, float] = {}
         """When each transaction that was in the way was seen first."""
-        self._place: Location = NOWHERE
+        self._place = foreseen.place if foreseen else NOWHERE
         work.wanted = ()
         work.findings = replace(work.findings, blocker=None)
 
@@ -87,13 +96,23 @@ class Patience:
             if self._over():
                 raise Retryable(
                     Reason.LOCK_TIMEOUT,
-                    f"the lock was held by {names(old)} all the time; nothing was changed; end that session or run "
-                    "again later",
+                    f"the lock was held by {names(old)} all the time; nothing was changed; {remedy_against(old)}",
                     replace(self._place, sqlstate="55P03"),
                 )
             if lines.due([one.pid for one in old], now - began):
                 self._say(names(old))
+                self._ask_autovacuum_to_go(old)
             self._work.stop.sleep(_LOOK_SECONDS)
+
+    def _ask_autovacuum_to_go(self, old: tuple[Holder, ...]) -> None:
+        """Do what the server does for whoever waits a second in its queue, where we never wait so long.
+
+        Autovacuum starts again by itself. One that prevents wraparound is left alone, as the server does.
+        """
+        for one in old:
+            if one.application == AUTOVACUUM:
+                with suppress(ServerFailure):
+                    self._work.guard.cancel_autovacuum(one.pid)
 
     def _old_ones(self) -> tuple[Holder, ...]:
         """Give the holders whose transactions are old; one whose age may not be seen is as old as we have seen it."""
@@ -118,6 +137,17 @@ class Patience:
             statement=self._place.statement,
             statements=self._place.statements,
         )
+
+
+def remedy_against(holders: tuple[Holder, ...]) -> str:
+    """Say what to do about those in the way."""
+    autovacuum = next((one.pid for one in holders if one.application == AUTOVACUUM), None)
+    if autovacuum is None:
+        return "end that session or run again later"
+    return (
+        f"as a role that may, run: SELECT pg_cancel_backend({autovacuum}) (autovacuum starts again by itself), or run "
+        "again later"
+    )
 
 
 def _age(holder: Holder, ages: dict[str, float], now: float) -> float:

@@ -21,13 +21,12 @@ from schema_operator.postgres.guard import FENCE
 from schema_operator.postgres.locks import names
 from schema_operator.postgres.session import OURS, SCRIPT, Begun, CommitLost, Opening
 from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain, to_error
-from schema_operator.runner.patience import Patience
+from schema_operator.runner.patience import Foreseen, Patience
 from schema_operator.runner.polling import Lines, Pauses
 from schema_operator.runner.report import Step
 
 if TYPE_CHECKING:
     from schema_operator.runner.workplace import Workplace
-    from schema_operator.scripts.locking import RelationName
 
 T = TypeVar("T")
 
@@ -51,8 +50,8 @@ class Deed:
     what: str
     """For messages, for example `version 1.2.0`."""
     opening: Opening = SCRIPT
-    wanted: tuple[RelationName, ...] = ()
-    """Relations the body is known to lock: who holds them for long is waited for before the transaction begins."""
+    foreseen: Foreseen | None = None
+    """The locks the body is known to take: who holds them for long is waited for before the transaction begins."""
 
 
 def commit(work: Workplace, deed: Deed) -> None:
@@ -67,7 +66,7 @@ def commit(work: Workplace, deed: Deed) -> None:
         work.session.commit()
 
     try:
-        insist(work, attempt, deed.wanted, keeps=deed.opening.keeps)
+        insist(work, attempt, deed.foreseen, keeps=deed.opening.keeps)
     except CommitLost:
         if not resolve(work, deed.done, deed.what):
             raise Retryable(
@@ -147,13 +146,13 @@ class Watch:
 
 
 def insist(
-    work: Workplace, attempt: Callable[[float], T], wanted: tuple[RelationName, ...] = (), *, keeps: bool = False
+    work: Workplace, attempt: Callable[[float], T], foreseen: Foreseen | None = None, *, keeps: bool = False
 ) -> T:
     """Make attempts until one passes, fails for good, or time is up; what is open is rolled back between them.
 
     An attempt is given the seconds it may wait for a lock.
     """
-    patience = Patience(work, wanted, keeps=keeps)
+    patience = Patience(work, foreseen, keeps=keeps)
     for lock_timeout in patience:
         try:
             value = attempt(lock_timeout)
@@ -173,8 +172,11 @@ def insist(
 
 def failed(work: Workplace, failure: ServerFailure) -> SchemaOperatorError:
     """Give the error that users see of a failure that was the last."""
+    from schema_operator.runner.enquiry import circumstances  # noqa: PLC0415 (most runs need none)
+
     located = replace(failure.location, sqlstate=failure.error.sqlstate)
-    error = to_error(ServerFailure(failure.error, located), work.findings.blocker)
+    known = circumstances(work, failure)
+    error = to_error(ServerFailure(failure.error, located, failure.script), work.findings.blocker, known)
     if error.reason is not Reason.LOCK_TIMEOUT:
         work.findings = replace(work.findings, blocker=None)
     return error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts import grammar
 from schema_operator.scripts.rules import RULES
@@ -37,26 +38,36 @@ def check_pending(
     server: int,
     variables: Collection[str] = (),
     transactions: Transactions = one_transaction,
+    allow: Collection[str] = (),
 ) -> tuple[Refused, ...]:
     """Raise the first problem of scripts that lex; give those that are only worth a warning.
 
-    Warnings are syntax errors of down scripts: the rollback they are for may never be wanted, and would end without
-    harm. `server` is the server's major version, `variables` are psql variables that are not filled in yet,
-    `transactions` gives the statements of each transaction a script is divided into.
-    Reasons: SyntaxError, IdentifierTruncated, SessionStateChange, ForbiddenStatement, EnumValueNotUsable.
+    Warnings are syntax errors of down scripts (the rollback they are for may never be wanted, and would end without
+    harm), and names that are cut off where `allow` or the script's header has `LongName`. `server` is the server's
+    major version, `variables` are psql variables that are not filled in yet, `transactions` gives the statements of
+    each transaction a script is divided into. Reasons: SyntaxError, IdentifierTruncated, SessionStateChange,
+    ForbiddenStatement, EnumValueNotUsable.
     """
     warnings: list[Refused] = []
     unfilled = _pattern(variables)
     for script in scripts:
         for kind, source in script.sources:
             found = sorted(_problems(source, server, unfilled, transactions), key=_place)
-            fatal = [one for one in found if kind is not ScriptKind.DOWN or one.reason is not Reason.SYNTAX_ERROR]
+            harmless = _harmless(kind, {*allow, *script.allow})
+            fatal = [one for one in found if one.reason not in harmless]
             for problem in fatal or found:
                 located = _in_script(problem, script, source)
                 if fatal:
                     raise located
                 warnings.append(located)
     return tuple(warnings)
+
+
+def _harmless(kind: ScriptKind, allow: Collection[str]) -> frozenset[Reason]:
+    """Give the reasons that are worth a warning and no more."""
+    broken = {Reason.SYNTAX_ERROR} if kind is ScriptKind.DOWN else set()
+    cut_off = {Reason.IDENTIFIER_TRUNCATED} if Acknowledgement.LONG_NAME in allow else set()
+    return frozenset(broken | cut_off)
 
 
 def _place(problem: Refused) -> tuple[int, int]:

@@ -193,14 +193,18 @@ class _Division:
                 "BEGIN out: a script is one transaction by itself",
                 _place(self.begin, self.count),
             )
-        # Settings after everything else have nothing to prepare; they are run all the same, with what is before them.
-        last, self.settings = self.settings, []
-        if not self.loose and self.units and self.units[-1].kind is UnitKind.TRANSACTION:
-            self.units[-1] = replace(self.units[-1], statements=(*self.units[-1].statements, *last))
-        else:
-            self.loose += last
+        if not self.loose:
+            self.take_last_settings()
         self.end_loose()
         return tuple(self.units)
+
+    def take_last_settings(self) -> None:
+        """Run settings that have nothing to prepare all the same, with what is before them."""
+        last, self.settings = self.settings, []
+        if self.units and self.units[-1].kind is UnitKind.TRANSACTION:
+            self.units[-1] = replace(self.units[-1], statements=(*self.units[-1].statements, *last))
+        else:
+            self.loose = last
 
     def refuse_control(self, statement: Statement, control: str) -> NoReturn:
         raise Refused(

@@ -46,3 +46,23 @@ def test_meaning(text: str, reason: Reason, kind: type[Exception]) -> None:
     assert isinstance(error, kind)
     assert "s3cr3t" not in str(error)
     assert "{" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("server does not support SSL, but SSL was required", "it offers none"),
+        ("SSL error: certificate verify failed", "not signed by the given authority"),
+        ("SSL error: certificate has expired", "not valid now"),
+        ('server certificate for "a" does not match host name "db"', "for another host"),
+        ('root certificate file "/x" does not exist', "the file of the authority cannot be read"),
+        ('private key file "/x" has group or world access', "key file cannot be used"),
+        ('could not open certificate file "/x": No such file', "the client's certificate file cannot be used"),
+        ("SSL error: tlsv1 alert protocol version", "agree on no version"),
+        ("SSL error: something else", "could not agree"),
+    ],
+)
+def test_what_is_wrong_with_tls_is_said(text: str, said: str) -> None:
+    sentence = explain(AT + text, ADDRESS).sentence
+    assert said in sentence
+    assert "never tried without TLS" in sentence

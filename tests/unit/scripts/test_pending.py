@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.pending import check_pending
 from schema_operator.scripts.reading import Entry, from_entries
@@ -106,3 +107,12 @@ def test_statements_with_declared_variables_are_not_judged(sql: str, *, known: b
 def test_enum_values_are_looked_for_within_one_transaction() -> None:
     text = "ALTER TYPE a ADD VALUE 'b'; SELECT 'b'::a"
     assert check_pending(scripts(up=text), 18, (), lambda _source, statements: [[one] for one in statements]) == ()
+
+
+def test_names_that_are_cut_off_are_a_warning_where_that_is_allowed_by_name() -> None:
+    text = f"CREATE TABLE {'a' * 64} ()"
+    assert problem(up=text) is not None
+    [warning] = check_pending(scripts(up=text), 18, allow=[Acknowledgement.LONG_NAME])
+    assert warning.reason is Reason.IDENTIFIER_TRUNCATED
+    [warning] = check_pending(scripts(up=f"-- schema-operator: allow=LongName\n{text}"), 18)
+    assert (warning.reason, warning.location.line) == (Reason.IDENTIFIER_TRUNCATED, 2)

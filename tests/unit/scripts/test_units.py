@@ -41,6 +41,16 @@ DIVISIONS = {
     ),
     "settings after a block belong to it": ("BEGIN; SELECT 1; COMMIT; RESET a", AUTO, ["SELECT 1; RESET a"]),
     "settings after a statement that runs alone": ("VACUUM; RESET a", AUTO, ["! VACUUM", "RESET a"]),
+    "settings before plain statements prepare them": (
+        "SET a = 1; SELECT 1; SET b = 2",
+        AUTO,
+        ["SET a = 1 | SELECT 1; SET b = 2"],
+    ),
+    "settings between a block and plain statements": (
+        "BEGIN; SELECT 1; COMMIT; SET a = 1; SELECT 2",
+        AUTO,
+        ["SELECT 1", "SET a = 1 | SELECT 2"],
+    ),
     "nothing but settings": ("SET a = 1; SET b = 2", AUTO, ["SET a = 1; SET b = 2"]),
     "settings in the middle stay there": ("SELECT 1; SET a = 1; SELECT 2", AUTO, ["SELECT 1; SET a = 1; SELECT 2"]),
     "several blocks": ("BEGIN; SELECT 1; END; BEGIN; SELECT 2; END", AUTO, ["SELECT 1", "SELECT 2"]),

@@ -14,7 +14,7 @@ from schema_operator.runner.attempts import AT_ONCE
 from schema_operator.runner.limits import Limit, with_limits
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.record import applied_version, change_of
-from schema_operator.runner.steps.scripted import Part, filled_in, place_of_error
+from schema_operator.runner.steps.scripted import Part, filled_in, place_of_error, up_to
 from schema_operator.runner.transaction import Deed, Watch, commit, failed, resolve
 
 if TYPE_CHECKING:
@@ -111,9 +111,12 @@ def _messages(work: Workplace, batch: Sequence[Simple], number: int) -> Iterator
     """Give the messages of one version. Its row comes first: what fails after it takes it away again."""
     one = batch[number]
     lasting = number == len(batch) - 1
+    prepare, record = store.messages_to_record(change_of(work, one.script), work.author)
+    for message in (*work.session.messages_to_start(), prepare) if number == 0 else ():
+        yield _Sent(message, number)
     for message in work.session.messages_to_begin(work.guard.keys(), AT_ONCE, lasting=lasting):
         yield _Sent(message, number)
-    yield _Sent(store.message_to_record(change_of(work, one.script), work.author), number)
+    yield _Sent(record, number)
     yield _Sent(work.session.message_to_unpin(), number)
     for part in with_limits((*one.unit.settings, *one.unit.statements)):
         match part:
@@ -143,8 +146,10 @@ def _raise_unless_patience_helps(work: Workplace, batch: Sequence[Simple], sent:
         return
     one = batch[sent.version]
     part = _part(work, one)
-    place = part.place if sent.statement is None else place_of_error(sent.statement, part, failure.error)
-    raise failed(work, ServerFailure(failure.error, place))
+    if sent.statement is None:
+        raise failed(work, ServerFailure(failure.error, part.place))
+    script = up_to(sent.statement.number, (*one.unit.settings, *one.unit.statements), part)
+    raise failed(work, ServerFailure(failure.error, place_of_error(sent.statement, part, failure.error), script))
 
 
 def _ended(one: Simple) -> PartlyApplied:

@@ -62,6 +62,20 @@ def run_statements(work: Workplace, part: Part, statements: Sequence[Statement])
     Raises `ServerFailure` with the place of the statement, `Refused(PlaceholderError)`, `Failed`, `PartlyApplied` and
     `Stopped`.
     """
+    try:
+        _run_in_order(work, part, statements)
+    except ServerFailure as failure:
+        number = failure.location.statement or 0
+        raise ServerFailure(failure.error, failure.location, up_to(number, statements, part)) from None
+
+
+def up_to(number: int, statements: Sequence[Statement], part: Part) -> tuple[str, ...]:
+    """Give the texts of the statements up to one of them, that one last; messages about it look there for names."""
+    before = (one.sql for one in statements if one.number < number)
+    return (*before, *(filled_in(one, part).sql for one in statements if one.number == number))
+
+
+def _run_in_order(work: Workplace, part: Part, statements: Sequence[Statement]) -> None:
     if not work.session.in_transaction:
         for statement in statements:
             _run_one(work, part, statement)

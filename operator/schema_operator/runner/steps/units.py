@@ -18,10 +18,11 @@ from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refu
 from schema_operator.history import store
 from schema_operator.history.records import Direction, JournalEntry, OpenUnit, UnitEvent, still_begun
 from schema_operator.postgres.session import OURS, SCRIPT, Begun, Opening, transaction_ended
+from schema_operator.runner.patience import Foreseen
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
-from schema_operator.runner.steps.scripted import Part, run_statements
+from schema_operator.runner.steps.scripted import Part, place_of, run_statements
 from schema_operator.runner.transaction import Deed, alone, commit
-from schema_operator.scripts.locking import RelationName, locked_relations
+from schema_operator.scripts.locking import locked_relations
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import Statement, statements_of
 from schema_operator.scripts.units import Unit, UnitKind, divide, settings_of, units_of, waits_harmlessly
@@ -97,14 +98,14 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
     version = begun.version.text
     for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
         trace = trace_of(work, unit)
-        if alone(work, partial(trace.is_done, begun.seen), lambda: None, patient=waits_harmlessly(unit)):
+        if alone(work, partial(trace.is_done, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
             raise Refused(
                 Reason.PARTLY_APPLIED,
                 f"{unit.command} of this version was done, but the run ended before it was written down; want this "
                 "version until it is finished, then go back",
                 Location(version=version),
             )
-        alone(work, partial(trace.clean, begun.seen), lambda: None, patient=waits_harmlessly(unit))
+        alone(work, partial(trace.clean, begun.seen), work.session.renew, patient=waits_harmlessly(unit))
 
     def body(_: Begun) -> None:
         store.complete_units(work.session, version, begun.direction, work.author)
@@ -131,14 +132,19 @@ def _whole(work: Workplace, task: Undertaking, units: tuple[Unit, ...]) -> None:
         task.finish(begun)
 
     isolation = unit.isolation if unit else None
-    commit(work, Deed(body, task.done, task.what, Opening(isolation=isolation), _wanted(unit)))
+    foreseen = None if unit is None else _foreseen(task, unit)
+    commit(work, Deed(body, task.done, task.what, Opening(isolation=isolation), foreseen))
 
 
-def _wanted(unit: Unit | None) -> tuple[RelationName, ...]:
-    """Give the relations a unit will lock against others; none for one so long that it builds rather than alters."""
-    if unit is None or len(unit.statements) > _MOST_LOOKED_AT:
-        return ()
-    return tuple(dict.fromkeys(one for statement in unit.statements for one in locked_relations(statement)))
+def _foreseen(task: Undertaking, unit: Unit) -> Foreseen | None:
+    """Give the locks a unit will take against others; none for one so long that it builds rather than alters."""
+    if len(unit.statements) > _MOST_LOOKED_AT:
+        return None
+    found = [(statement, locked) for statement in unit.statements if (locked := locked_relations(statement))]
+    if not found:
+        return None
+    relations = tuple(dict.fromkeys(one for _, locked in found for one in locked))
+    return Foreseen(relations, place_of(found[0][0], unit.count, task.place))
 
 
 class _Series:
@@ -189,8 +195,10 @@ class _Series:
 
         done = self.task.done if last else lambda: self.is_recorded(unit, UnitEvent.FINISHED)
         opening = replace(self.opening, isolation=unit.isolation)
-        commit(self.work, Deed(body, done, self.what(unit), opening, _wanted(unit)))
-        self.prepared = self.work.session
+        before = self.work.session
+        commit(self.work, Deed(body, done, self.what(unit), opening, _foreseen(self.task, unit)))
+        # A session that took the place of one lost at COMMIT has nothing of the script.
+        self.prepared = before if before is self.work.session else None
         self.is_closed = last
 
     def run_alone(self, unit: Unit) -> None:

@@ -201,7 +201,10 @@ def _problem(work: Workplace, statement: Statement, answer: _Answer) -> str | No
         stopped = failure.error.sqlstate == _CANCELLED and work.stop.requested
         if stopped or explain(failure.error).verdict is not Verdict.FAILED:
             raise
-        return sentence(failure.error)
+        from schema_operator.runner.enquiry import of_statement  # noqa: PLC0415 (most runs need none)
+
+        located = ServerFailure(failure.error, script=(statement.sql,))
+        return sentence(failure.error, of_statement(located), statement.sql)
     return None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Reason
 from schema_operator.scripts.finding import Finding
 from schema_operator.scripts.names import folded
@@ -47,5 +48,5 @@ def _finding(name: str) -> Finding:
     return Finding(
         Reason.IDENTIFIER_TRUNCATED,
         f"the name {name[:_SHOWN]}… has {len(name.encode())} bytes and PostgreSQL keeps {MOST_BYTES}, so it would be "
-        f"called {kept}; choose a shorter name, or write this one",
+        f"called {kept}; choose a shorter name, or write this one, or allow {Acknowledgement.LONG_NAME}",
     )

@@ -68,5 +68,5 @@ def test_the_sentence_says_what_it_would_be_called() -> None:
     assert finding is not None
     assert finding.sentence == (
         f"the name {'ab' * 10}… has 65 bytes and PostgreSQL keeps 63, so it would be called {'ab' * 31}c; "
-        "choose a shorter name, or write this one"
+        "choose a shorter name, or write this one, or allow LongName"
     )

@@ -1,0 +1,45 @@
+"""No row of the list of bad inputs is without a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from support.bad_input_rows import BEFORE_CONNECTING, BY_THE_CONNECTION, BY_THE_SERVER, IN_THE_HISTORY
+
+TESTS: Final = Path(__file__).parents[1]
+HERE: Final = {17, 18}
+"""Rows of tests/postgres/test_bad_inputs.py that are in no table."""
+ELSEWHERE: Final = {
+    1: ("cluster/test_bad_input.py", "test_the_api_server_refuses_at_once"),
+    2: ("cluster/test_bad_input.py", "test_the_api_server_refuses_at_once"),
+    9: ("postgres/test_refusals.py", "test_credentials_come_from_mounted_secrets"),
+    29: ("unit/controller/test_jobs.py", "TOO_LARGE"),
+    45: ("postgres/test_units.py", "test_if_not_exists_does_not_take_an_invalid_index_for_the_one_that_is_wanted"),
+    50: ("cluster/test_bad_input.py", "test_the_api_server_refuses_a_bad_target"),
+}
+LATER: Final = {
+    10: "references to other namespaces: no field can name one",
+    42: "the pre-update checks",
+    43: "the pre-update checks",
+    49: "notifications",
+}
+"""Rows whose part of the product is not there."""
+
+
+def _rows() -> set[int]:
+    tables = (BEFORE_CONNECTING, IN_THE_HISTORY, BY_THE_SERVER, BY_THE_CONNECTION)
+    return {bad.row for table in tables for bad in table.values() if bad.row is not None}
+
+
+def test_every_row_is_tested_somewhere_and_only_once_said_where() -> None:
+    found = _rows() | HERE
+    assert found | set(ELSEWHERE) | set(LATER) == set(range(1, 51))
+    assert not found & (set(ELSEWHERE) | set(LATER))
+
+
+@pytest.mark.parametrize(("file", "name"), ELSEWHERE.values(), ids=map(str, ELSEWHERE))
+def test_the_place_elsewhere_exists(file: str, name: str) -> None:
+    assert name in (TESTS / file).read_text()
