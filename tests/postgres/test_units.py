@@ -324,3 +324,21 @@ def test_an_abandoned_statement_is_looked_for_where_the_script_would_find_it(
     write(folder, {"2_other.up.sql": "CREATE TABLE other ();"})
     assert product.run("--scripts", folder).code == 0
     assert (database.value("SELECT to_regclass('public.i')"), database.rows(OPEN)) == (None, [])
+
+
+def test_what_a_killed_runner_left_is_removed_when_its_statement_is_taken_out_of_the_script(
+    product: Product, database: Database, folder: Path
+) -> None:
+    add(folder, v2="CREATE TABLE a ();\nCREATE INDEX CONCURRENTLY slow ON item (id);")
+    with database.connect() as other, other.transaction():
+        other.execute("INSERT INTO item VALUES (1001, 1)")
+        process = product.start("--scripts", folder)
+        database.wait_for(f"SELECT ({INVALID}) = 1")
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        end_orphans(database)
+    add(folder, v2="CREATE TABLE a ();")
+    ended = product.run("--scripts", folder)
+    assert ended.code == 0, ended
+    assert (database.value("SELECT to_regclass('slow')"), database.rows(OPEN)) == (None, [])
+    assert database.applied() == ["1", "2"]

@@ -166,6 +166,7 @@ class _Series:
 
     def run(self) -> None:
         try:
+            self.forget_edited()
             for unit in self.units:
                 if unit.number not in self.finished:
                     self.run_unit(unit)
@@ -185,7 +186,7 @@ class _Series:
         last = unit is self.units[-1]
 
         def body(begun: Begun) -> None:
-            replayed = () if self.prepared is self.work.session else self.settings_before(unit)
+            replayed = () if self.prepared is self.work.session else settings_of(self.units[: unit.number - 1])
             self.run_statements((*replayed, *unit.settings, *unit.statements))
             if last:
                 self.finish(begun)
@@ -204,9 +205,6 @@ class _Series:
     def run_alone(self, unit: Unit) -> None:
         trace = trace_of(self.work, unit)
         started = self.started.get(unit.number)
-        if started is not None and started.checksum != unit.checksum:
-            self.clean_up_after_another(unit, started)
-            started = None
 
         def observe() -> tuple[bool, tuple[int, ...]]:
             if started is not None:
@@ -220,10 +218,16 @@ class _Series:
             self.insist(unit, trace, seen)
         self.write(unit, UnitEvent.FINISHED)
 
-    def clean_up_after_another(self, unit: Unit, started: OpenUnit) -> None:
-        """Remove what a statement left that an earlier run has begun and that was edited since."""
-        for former in _units_begun(started):
-            self.alone(unit, partial(trace_of(self.work, former).clean, started.seen))
+    def forget_edited(self) -> None:
+        """Remove what statements left that an earlier run has begun and that the script has no more as they were."""
+        present = {unit.number: unit.checksum for unit in self.units}
+        for number, started in [*self.started.items()]:
+            if present.get(number) != started.checksum:
+                for former in _units_begun(started):
+                    clean = partial(trace_of(self.work, former).clean, started.seen)
+                    prepare = partial(self.prepare_anew, number)
+                    alone(self.work, clean, prepare, patient=waits_harmlessly(former))
+                del self.started[number]
 
     def alone(self, unit: Unit, body: Callable[[], T]) -> T:
         return alone(self.work, body, partial(self.prepare, unit), patient=waits_harmlessly(unit))
@@ -245,12 +249,15 @@ class _Series:
 
     def prepare(self, unit: Unit) -> None:
         """Set the session up as the script has it at a statement outside of transactions."""
-        replayed: tuple[Statement, ...] = ()
         if self.prepared is not self.work.session:
-            self.work.session.renew()
-            replayed = self.settings_before(unit)
-        self.run_statements((*replayed, *unit.settings))
+            self.prepare_anew(unit.number)
+        self.run_statements(unit.settings)
         self.prepared = self.work.session
+
+    def prepare_anew(self, number: int) -> None:
+        """Give a session like new what the units before a number have set."""
+        self.work.session.renew()
+        self.run_statements(settings_of(self.units[: number - 1]))
 
     def close(self) -> None:
         """Write the version down in a transaction of its own, after a last unit that could be in none."""
@@ -289,10 +296,8 @@ class _Series:
         )
 
     def run_statements(self, statements: tuple[Statement, ...]) -> None:
-        run_statements(self.work, self.task.part(self.units[0]), statements)
-
-    def settings_before(self, unit: Unit) -> tuple[Statement, ...]:
-        return settings_of(self.units[: unit.number - 1])
+        if statements:
+            run_statements(self.work, self.task.part(self.units[0]), statements)
 
     @property
     def opening(self) -> Opening:
