@@ -17,7 +17,7 @@ ELSEWHERE: Final = {
     2: ("cluster/test_bad_input.py", "test_the_api_server_refuses_at_once"),
     9: ("postgres/test_refusals.py", "test_credentials_come_from_mounted_secrets"),
     29: ("unit/controller/test_jobs.py", "TOO_LARGE"),
-    45: ("postgres/test_versions_in_parts.py", "test_if_not_exists_does_not_take_an_invalid_index_for_the_one_that_is_wanted"),
+    45: ("postgres/test_in_parts.py", "test_if_not_exists_does_not_take_an_invalid_index_for_the_one_that_is_wanted"),
     50: ("cluster/test_bad_input.py", "test_the_api_server_refuses_a_bad_target"),
 }
 LATER: Final = {
