@@ -45,7 +45,11 @@ import sys
 from schema_operator.api.request import ScriptFolder
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
-check(reading.require_not_empty(reading.from_folders((ScriptFolder(path=sys.argv[1], label=""),))))
+from schema_operator.scripts.pending import check_pending
+from schema_operator.scripts.units import transactions_of
+scripts = reading.require_not_empty(reading.from_folders((ScriptFolder(path=sys.argv[1], label=""),)))
+check(scripts)
+check_pending(scripts.scripts, 18, (), transactions_of)
 """
 _TABLE: Final = """\
 CREATE TABLE shop.orders_{table} (

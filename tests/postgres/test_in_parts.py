@@ -39,6 +39,17 @@ def end_orphans(database: Database) -> None:
     database.wait_for("SELECT count(*) = 0 FROM pg_locks WHERE locktype = 'advisory'")
 
 
+def kill_while_an_index_is_built(product: Product, database: Database, folder: Path) -> None:
+    """Kill a run whose concurrent index waits for another transaction."""
+    with database.connect() as other, other.transaction():
+        other.execute("INSERT INTO item VALUES (1001, 1)")
+        process = product.start("--scripts", folder)
+        database.wait_for(f"SELECT ({INVALID}) = 1")
+        process.send_signal(signal.SIGKILL)
+        finish(process)
+        end_orphans(database)
+
+
 def test_a_block_around_everything_is_one_transaction(product: Product, database: Database, folder: Path) -> None:
     add(folder, v2="BEGIN;\nCREATE TABLE a ();\nSELECT 1 / 0;\nCOMMIT;\n")
     ended = product.run("--scripts", folder)
@@ -150,14 +161,7 @@ def test_an_index_whose_runner_was_killed_is_dropped_and_built_again(
     product: Product, database: Database, folder: Path
 ) -> None:
     add(folder, v2="CREATE INDEX CONCURRENTLY slow ON item (id);")
-    with database.connect() as other, other.transaction():
-        other.execute("SELECT * FROM item LIMIT 1")
-        other.execute("INSERT INTO item VALUES (1001, 1)")
-        process = product.start("--scripts", folder)
-        database.wait_for(f"SELECT ({INVALID}) = 1")
-        process.send_signal(signal.SIGKILL)
-        finish(process)
-        end_orphans(database)
+    kill_while_an_index_is_built(product, database, folder)
     assert database.value(INVALID) == 1
     assert database.rows(OPEN) == [("Started", 1)]
     ended = product.run("--scripts", folder)
@@ -171,13 +175,7 @@ def test_what_a_killed_runner_left_is_removed_when_it_is_not_wanted_any_more(
     product: Product, database: Database, folder: Path
 ) -> None:
     add(folder, v2="CREATE INDEX CONCURRENTLY slow ON item (id);")
-    with database.connect() as other, other.transaction():
-        other.execute("INSERT INTO item VALUES (1001, 1)")
-        process = product.start("--scripts", folder)
-        database.wait_for(f"SELECT ({INVALID}) = 1")
-        process.send_signal(signal.SIGKILL)
-        finish(process)
-        end_orphans(database)
+    kill_while_an_index_is_built(product, database, folder)
     assert product.run("--scripts", folder, "--version", "1").code == 0
     assert (database.value("SELECT to_regclass('slow')"), database.rows(OPEN)) == (None, [])
 
@@ -314,13 +312,7 @@ def test_an_abandoned_statement_is_looked_for_where_the_script_would_find_it(
 ) -> None:
     database.execute(ROWS)
     folder = write(tmp_path / "scripts", {"1_index.up.sql": "CREATE INDEX CONCURRENTLY i ON item (id);"})
-    with database.connect() as other, other.transaction():
-        other.execute("INSERT INTO item VALUES (1001, 1)")
-        process = product.start("--scripts", folder)
-        database.wait_for(f"SELECT ({INVALID}) = 1")
-        process.send_signal(signal.SIGKILL)
-        finish(process)
-        end_orphans(database)
+    kill_while_an_index_is_built(product, database, folder)
     write(folder, {"2_other.up.sql": "CREATE TABLE other ();"})
     assert product.run("--scripts", folder).code == 0
     assert (database.value("SELECT to_regclass('public.i')"), database.rows(OPEN)) == (None, [])
@@ -330,13 +322,7 @@ def test_what_a_killed_runner_left_is_removed_when_its_statement_is_taken_out_of
     product: Product, database: Database, folder: Path
 ) -> None:
     add(folder, v2="CREATE TABLE a ();\nCREATE INDEX CONCURRENTLY slow ON item (id);")
-    with database.connect() as other, other.transaction():
-        other.execute("INSERT INTO item VALUES (1001, 1)")
-        process = product.start("--scripts", folder)
-        database.wait_for(f"SELECT ({INVALID}) = 1")
-        process.send_signal(signal.SIGKILL)
-        finish(process)
-        end_orphans(database)
+    kill_while_an_index_is_built(product, database, folder)
     add(folder, v2="CREATE TABLE a ();")
     ended = product.run("--scripts", folder)
     assert ended.code == 0, ended
