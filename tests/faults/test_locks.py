@@ -60,6 +60,34 @@ def test_a_lock_that_is_let_go_is_waited_for_and_clients_hardly_notice(scene: Sc
     assert_nothing_lost(scene, numbers(2), ended=ended)
 
 
+QUEUED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'item'::regclass"
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(ALTER[2], id="foreseen"),
+        pytest.param("DO $$BEGIN ALTER TABLE item ADD COLUMN name text; END$$;", id="seen while an attempt waited"),
+    ],
+)
+def test_a_run_behind_a_long_transaction_does_not_stand_in_the_queue(scene: Scene, statement: str) -> None:
+    scene.database.execute("CREATE TABLE item (id int)")
+    scene.write(2, up={2: statement})
+    with scene.database.connect() as other, other.transaction(), scene.database.connect() as watch:
+        other.execute("LOCK TABLE item IN ACCESS SHARE MODE")
+        run = scene.start()
+        run.wait_for("WaitingForLock")
+        time.sleep(0.5)  # for the few attempts after which it knows whom it waits for
+        looks = []
+        for _ in range(100):
+            looks.append(watch.execute(QUEUED).fetchone())
+            time.sleep(0.01)
+    ended = run.finish()
+    assert (ended.code, ended.report.version) == (0, "2"), ended
+    assert set(looks) == {(0,)}
+
+
 @contextmanager
 def _client(database: Database) -> Iterator[list[float]]:
     """An application that reads the table all the time; gives the seconds each read took."""
