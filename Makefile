@@ -53,7 +53,7 @@ test: setup lint ## Everything: check, then all tests on real PostgreSQL servers
 KILLS ?= 10000
 SEED ?= 4
 soak: setup ## Break ten thousand runs at random moments, and prove after each that nothing is lost
-	SCHEMA_OPERATOR_KILLS=$(KILLS) SCHEMA_OPERATOR_SEED=$(SEED) $(BIN)/pytest -rP tests/faults/test_random_kills.py $(PYTEST_ARGS)
+	SCHEMA_OPERATOR_KILLS=$(KILLS) SCHEMA_OPERATOR_SEED=$(SEED) $(BIN)/pytest -rP -k random_kills tests/faults $(PYTEST_ARGS)
 
 bench: setup ## Measure speed and memory beside other tools (25 minutes; nothing else should be at work)
 	$(BIN)/python benchmarks/runner_start.py
