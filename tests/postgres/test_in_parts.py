@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+from dev.postgres.packages import MAJORS
 
 from support.postgres import Database, Product, finish, write
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.postgres
 
+OLDEST = MAJORS[0]
 INVALID = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
 JOURNAL = "SELECT event, unit, units FROM schema_operator.statement_journal ORDER BY position"
 OPEN = "SELECT event, unit FROM schema_operator.open_units ORDER BY position"
@@ -328,3 +331,78 @@ def test_what_a_killed_runner_left_is_removed_when_its_statement_is_taken_out_of
     assert ended.code == 0, ended
     assert (database.value("SELECT to_regclass('slow')"), database.rows(OPEN)) == (None, [])
     assert database.applied() == ["1", "2"]
+
+
+@pytest.mark.parametrize("statement", ["CALL fill()", "DO $$BEGIN CALL fill(); END$$"])
+def test_a_procedure_that_commits_is_called_where_the_script_says_never(
+    product: Product, database: Database, folder: Path, statement: str
+) -> None:
+    add(
+        folder,
+        v2="CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$BEGIN INSERT INTO item VALUES (0, 0); COMMIT; END$$;",
+        v3=f"-- schema-operator: transaction=never\n{statement};",
+    )
+    ended = product.run("--scripts", folder)
+    assert ended.code == 0, ended
+    assert database.value("SELECT count(*) FROM item WHERE id = 0") == 1
+
+
+def test_a_check_that_fails_does_not_say_that_nothing_is_left_where_something_is(
+    product: Product, folder: Path
+) -> None:
+    add(folder, v2="BEGIN; CREATE TABLE a (); COMMIT; BEGIN; CREATE TABLE b (); COMMIT;")
+    (folder / "2_x.verify.sql").write_text("SELECT false;")
+    ended = product.run("--scripts", folder)
+    assert (ended.code, ended.report.reason) == (30, "VerificationFailed")
+    assert "nothing of this version is left" not in ended.report.message
+    assert "the first unit is done" in ended.report.message
+
+
+def test_who_is_waited_for_is_said_while_an_index_is_built_and_what_stays_when_that_is_stopped(
+    product: Product, database: Database, folder: Path
+) -> None:
+    add(folder, v2="CREATE TABLE a (); CREATE INDEX CONCURRENTLY slow ON item (id);")
+    with database.connect("the report") as other, other.transaction():
+        other.execute("INSERT INTO item VALUES (1001, 1)")
+        process = product.start("--scripts", folder)
+        database.wait_for(f"SELECT ({INVALID}) = 1")
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        ended = finish(process)
+    assert ended.code == 143
+    assert any("the report" in line.message for line in ended.progress if line.step == "WaitingForLock")
+    assert "1 of its 2 units are done" in ended.report.message
+    assert "nothing is half done" not in ended.report.message
+    assert product.run("--scripts", folder).code == 0
+    assert database.value(INVALID) == 0
+
+
+def test_a_partition_that_is_half_detached_is_not_touched_when_it_is_not_wanted_any_more(
+    product: Product, database: Database, folder: Path
+) -> None:
+    database.execute(
+        "CREATE TABLE p (a int) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"
+    )
+    add(folder, v2="ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY;")
+    if database.server.major == OLDEST:
+        assert product.run("--scripts", folder).report.reason == "SyntaxError"  # it knows no such statement
+        return
+    pending = "SELECT count(*) = 1 FROM pg_inherits AS i WHERE (to_jsonb(i) ->> 'inhdetachpending')::bool"
+    with database.connect() as other, other.transaction():
+        other.execute("SELECT * FROM p")
+        process = product.start("--scripts", folder)
+        database.wait_for(pending)
+        process.send_signal(signal.SIGTERM)
+        assert finish(process).code == 143
+        back = product.run("--scripts", folder, "--version", "1")
+        assert (back.code, back.report.reason) == (20, "PartlyApplied")
+        assert database.value(pending)
+    assert product.run("--scripts", folder).code == 0
+    assert database.value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'p'::regclass") == 0
+
+
+def test_a_plan_refuses_what_a_run_would_refuse_of_a_script_in_part(product: Product, folder: Path) -> None:
+    add(folder, v2="CREATE TABLE a (); CREATE UNIQUE INDEX CONCURRENTLY once ON item (code);")
+    assert product.run("--scripts", folder).code == 30
+    add(folder, v2="CREATE TABLE z (); CREATE UNIQUE INDEX CONCURRENTLY once ON item (code);")
+    assert product.run("--scripts", folder, "--plan").report.reason == "ChecksumMismatch"

@@ -16,7 +16,7 @@ from schema_operator.postgres.session import QUERIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schema_operator.postgres.session import Session
+    from schema_operator.postgres.session import Session, Tick
 
 Parts = tuple[str, ...]
 
@@ -42,9 +42,9 @@ def transient_indexes(session: Session) -> tuple[Index, ...]:
     return tuple(Index(*row) for row in session.query(QUERIES["transient_indexes"]))
 
 
-def drop(session: Session, index: Index) -> None:
+def drop(session: Session, index: Index, tick: Tick) -> None:
     """Drop an index without keeping anybody from reading or writing its table; raises `ServerFailure`."""
-    session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {index.qualified}")
+    session.run(f"DROP INDEX CONCURRENTLY IF EXISTS {index.qualified}", tick)
 
 
 def any_relation(session: Session, names: Sequence[Parts]) -> bool:
@@ -67,9 +67,9 @@ def detach_is_pending(session: Session, table: Parts, partition: Parts) -> bool:
     return bool(session.query(QUERIES["detach_is_pending"], _pair(table, partition))[0][0])
 
 
-def finish_detaching(session: Session, table: Parts, partition: Parts) -> None:
+def finish_detaching(session: Session, table: Parts, partition: Parts, tick: Tick) -> None:
     """Bring a detachment to its end that was begun; raises `ServerFailure`."""
-    session.run(f"ALTER TABLE {_text(table)} DETACH PARTITION {_text(partition)} FINALIZE")
+    session.run(f"ALTER TABLE {_text(table)} DETACH PARTITION {_text(partition)} FINALIZE", tick)
 
 
 def _pair(table: Parts, partition: Parts) -> dict[str, object]:

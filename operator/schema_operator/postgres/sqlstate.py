@@ -191,7 +191,7 @@ STATES: Final[dict[str, Explanation]] = {
     ),
     "42939": _failed(Reason.STATEMENT_FAILED, "the name is kept for the server; choose another"),
     "42P01": _NOT_FOUND,
-    "42P02": _NOT_FOUND,
+    "42P02": _failed(Reason.STATEMENT_FAILED, "a script has no parameters; write the value in its place"),
     "42P03": _EXISTS,
     "42P04": _EXISTS,
     "42P05": _EXISTS,

@@ -172,7 +172,7 @@ def _abandoned(history: History, owner: str | None, goes_on: Collection[Version]
 
 def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:
     """Refuse where a version is applied in part and what is wanted now does not finish it."""
-    for one in history.open:
+    for one in reversed(history.open):
         known = scripts.get(one.version)
         if one.owner != owner and known is not None and one.version <= goal:
             whose = one.owner or "nobody in particular (by hand, without --as)"

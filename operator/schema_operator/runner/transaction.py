@@ -97,11 +97,13 @@ def alone(work: Workplace, body: Callable[[], T], prepare: Callable[[], None], *
     `prepare` sets the session up before our limits are set. `patient` is for what keeps nobody waiting while it waits.
     """
 
-    def attempt(lock_timeout: float) -> T:
+    def attempt(_lock_timeout: float) -> T:
+        # Such a statement is not cheap to begin again, so it is not asked for without waiting.
         with _fenced(work):
             prepare()
-            seconds = max(work.request.locks.give_up_seconds, PATIENT_SECONDS) if patient else lock_timeout
-            work.session.limit_alone(seconds)
+            limits = work.request.locks
+            longest = max(limits.give_up_seconds, PATIENT_SECONDS) if patient else limits.max_stall_seconds
+            work.session.limit_alone(longest)
             return body()
 
     return insist(work, attempt, keeps=True)
@@ -124,6 +126,7 @@ class Watch:
         self._work = work
         self._looks = [*_LOOK_SECONDS]
         self._cancelled = -_CANCEL_AGAIN_SECONDS
+        self._lines = Lines()
 
     def __call__(self, seconds: float) -> None:
         """Is called again and again, at first after a few milliseconds, with the seconds the statement has run."""
@@ -132,15 +135,17 @@ class Watch:
             self._work.session.cancel()
         if seconds >= self._looks[0]:
             self._looks = self._looks[1:] or [seconds + _LOOK_AGAIN_SECONDS]
-            self._see_blockers()
+            self._see_blockers(seconds)
 
-    def _see_blockers(self) -> None:
+    def _see_blockers(self, seconds: float) -> None:
         # The guard may be gone; then the next transaction finds out, at the fence.
         with suppress(ServerFailure):
             show = self._work.request.locks.show_queries
             blockers, wanted = self._work.guard.blockers(self._work.session.pid, show_queries=show)
             if blockers:
                 self._work.findings = replace(self._work.findings, blocker=names(blockers))
+                if seconds >= _LOOK_SECONDS[1] and self._lines.due([one.pid for one in blockers], seconds):
+                    self._work.reporter.progress(Step.WAITING, f"waiting for a lock held by {names(blockers)}")
             if wanted is not None:
                 self._work.wanted = (*(one for one in self._work.wanted if one != wanted), wanted)
 

@@ -9,6 +9,7 @@ its block stays in one piece.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from schema_operator.scripts.script import Source
 
+_CALL: Final = re.compile(r"\bcall\b", re.IGNORECASE)
 _CONCURRENTLY: Final = "CONCURRENTLY"
 _ISOLATION_LEVELS: Final = {
     ("SERIALIZABLE",): "SERIALIZABLE",
@@ -137,7 +139,7 @@ class _Division:
 
     def refuses_transaction(self, statement: Statement) -> str | None:
         """Name the command of a statement that cannot be in a transaction."""
-        if commits(statement, self.procedures):
+        if commits(statement, self.procedures) or (self.mode is TransactionMode.NEVER and _may_commit(statement)):
             return f"{statement.words[0]} of what commits"
         return needs_no_transaction(statement)
 
@@ -212,6 +214,17 @@ class _Division:
             f"{control} is not possible here: {_why(control, in_block=self.begin is not None)}",
             _place(statement, self.count),
         )
+
+
+def _may_commit(statement: Statement) -> bool:
+    """Whether a statement runs a procedure, of which the script cannot tell whether it commits."""
+    match statement.words[:1]:
+        case ("CALL",):
+            return True
+        case ("DO",):
+            return _CALL.search(statement.sql) is not None
+        case _:
+            return False
 
 
 def _why(control: str, *, in_block: bool) -> str:

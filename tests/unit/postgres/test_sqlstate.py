@@ -83,7 +83,7 @@ OF_STATES = """
 28P01 PermissionDenied, 3D000 ObjectNotFound, 3F000 ObjectNotFound, 40002 DataViolation, 40003 ConnectionLost later,
 42602 SyntaxError, 42622 SyntaxError, 42710 AlreadyExists, 42723 AlreadyExists, 42725 StatementFailed,
 42809 StatementFailed, 42846 DatatypeMismatch, 42883 ObjectNotFound, 428C9 StatementFailed, 42939 StatementFailed,
-42P02 ObjectNotFound, 42P03 AlreadyExists, 42P04 AlreadyExists, 42P05 AlreadyExists, 42P06 AlreadyExists,
+42P02 StatementFailed, 42P03 AlreadyExists, 42P04 AlreadyExists, 42P05 AlreadyExists, 42P06 AlreadyExists,
 42P10 StatementFailed, 42P16 StatementFailed, 42P17 StatementFailed, 23P01 DataViolation, 53000 LimitExceeded,
 53200 LimitExceeded, 53400 LimitExceeded, 55000 StatementFailed, 55006 StatementFailed, 55P02 StatementFailed,
 57P02 ServerShutdown later, 57P03 ServerShutdown later, 57P04 ConnectionLost later, 57P05 ConnectionLost later,

@@ -15,6 +15,7 @@ from schema_operator.errors import Failed, Location, Reason
 from schema_operator.postgres import leavings
 from schema_operator.postgres.sqlstate import ServerFailure
 from schema_operator.runner.report import Step
+from schema_operator.runner.transaction import Watch
 from schema_operator.scripts import subjects
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Trace(Protocol):
 
     def is_done(self, seen: tuple[int, ...]) -> bool:
         """Say whether a statement that was begun is done already."""
+
+    def has_effect(self, seen: tuple[int, ...]) -> bool:
+        """Say whether it has done what cannot be cleaned away; changes nothing."""
 
     def clean(self, seen: tuple[int, ...]) -> None:
         """Remove what an earlier attempt has left and what is in the way of another."""
@@ -81,6 +85,9 @@ class _Gone:
     def is_done(self, seen: tuple[int, ...]) -> bool:  # noqa: ARG002 (a Trace)
         return self._done()
 
+    def has_effect(self, seen: tuple[int, ...]) -> bool:
+        return self.is_done(seen)
+
     def clean(self, seen: tuple[int, ...]) -> None:
         pass
 
@@ -100,6 +107,9 @@ class _BuiltIndex:
 
     def is_done(self, seen: tuple[int, ...]) -> bool:
         return any(one.valid and self._may_be_ours(one) for one in self._new(seen))
+
+    def has_effect(self, seen: tuple[int, ...]) -> bool:
+        return self.is_done(seen)
 
     def clean(self, seen: tuple[int, ...]) -> None:
         invalid = [one for one in self._new(seen) if not one.valid]
@@ -141,6 +151,9 @@ class _Reindexed:
     def is_done(self, seen: tuple[int, ...]) -> bool:  # noqa: ARG002 (a Trace; to index anew does no harm)
         return False
 
+    def has_effect(self, seen: tuple[int, ...]) -> bool:  # noqa: ARG002 (a Trace)
+        return False
+
     def clean(self, seen: tuple[int, ...]) -> None:
         for one in leavings.transient_indexes(self._work.session):
             if one.oid not in seen:
@@ -163,8 +176,14 @@ class _DetachedPartition:
     def is_done(self, seen: tuple[int, ...]) -> bool:  # noqa: ARG002 (a Trace)
         table, partition = self._target.table.parts, self._target.partition.parts
         if leavings.detach_is_pending(self._work.session, table, partition):
-            leavings.finish_detaching(self._work.session, table, partition)
+            leavings.finish_detaching(self._work.session, table, partition, Watch(self._work))
         return not leavings.is_attached(self._work.session, table, partition)
+
+    def has_effect(self, seen: tuple[int, ...]) -> bool:  # noqa: ARG002 (a Trace)
+        table, partition = self._target.table.parts, self._target.partition.parts
+        session = self._work.session
+        pending = leavings.detach_is_pending(session, table, partition)
+        return pending or not leavings.is_attached(session, table, partition)
 
     def clean(self, seen: tuple[int, ...]) -> None:
         pass
@@ -178,7 +197,7 @@ def drop(work: Workplace, index: Index) -> None:
     work.reporter.progress(
         Step.APPLYING, f"dropping the invalid index {index.qualified}, which an attempt before left behind"
     )
-    leavings.drop(work.session, index)
+    leavings.drop(work.session, index, Watch(work))
 
 
 def clean_quietly(work: Workplace, trace: Trace, seen: tuple[int, ...]) -> bool:

@@ -6,10 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schema_operator.api.report import Action, PlannedVersion
+from schema_operator.errors import Location
 from schema_operator.history import store
+from schema_operator.history.records import Direction
 from schema_operator.postgres.guard import GUARD
 from schema_operator.postgres.sqlstate import ServerFailure, to_error
 from schema_operator.runner.steps.install import require_recordable
+from schema_operator.runner.steps.units import refuse_edited
 from schema_operator.runner.transaction import look
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.units import commits_of, units_of
@@ -32,6 +35,10 @@ def show(work: Workplace, decided: Plan) -> None:
         require_recordable(work)
     rollbacks = look(work, lambda: _rollbacks(work, decided.rollbacks), pinned=True)
     baseline = tuple(_recorded(one) for one in decided.baseline)
+    for script in decided.applies:
+        begun = work.history.open_units(script.version, Direction.APPLY)
+        place = Location(version=script.version.text, file=script.up.file)
+        refuse_edited(f"version {script.version}", place, units_of(script.up), begun)
     applies = tuple(_planned(one.version.text, Action.APPLY, one.up) for one in decided.applies)
     work.findings = replace(work.findings, shown=(*baseline, *rollbacks, *applies), blocker=_at_work(work))
 

@@ -14,13 +14,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from schema_operator.api.request import TransactionMode
-from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, Retryable, SchemaOperatorError
+from schema_operator.errors import (
+    Failed,
+    Location,
+    PartlyApplied,
+    Reason,
+    Refused,
+    Retryable,
+    SchemaOperatorError,
+    Stopped,
+)
 from schema_operator.history import store
 from schema_operator.history.records import Direction, JournalEntry, OpenUnit, UnitEvent, still_begun
 from schema_operator.postgres.session import OURS, SCRIPT, Begun, Opening, transaction_ended
 from schema_operator.runner.patience import Foreseen
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
 from schema_operator.runner.steps.scripted import Part, place_of, run_statements
+from schema_operator.runner.steps.verify import NOTHING_LEFT
 from schema_operator.runner.transaction import Deed, alone, commit
 from schema_operator.scripts.locking import locked_relations
 from schema_operator.scripts.script import Source
@@ -98,10 +108,10 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
     version = begun.version.text
     for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
         trace = trace_of(work, unit)
-        if alone(work, partial(trace.is_done, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
+        if alone(work, partial(trace.has_effect, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
             raise Refused(
                 Reason.PARTLY_APPLIED,
-                f"{unit.command} of this version was done, but the run ended before it was written down; want this "
+                f"{unit.command} of this version was done, or cannot be undone any more, when its run ended; want this "
                 "version until it is finished, then go back",
                 Location(version=version),
             )
@@ -162,7 +172,7 @@ class _Series:
         """The session that has what the script has set so far."""
         self.is_closed = False
         """Whether the version is written down."""
-        _refuse_edited(task, units, begun_before)
+        refuse_edited(task.what, task.place, units, begun_before)
 
     def run(self) -> None:
         try:
@@ -175,6 +185,8 @@ class _Series:
                 self.close()
         except (Failed, Retryable) as error:
             raise self.explained(error) from None
+        except Stopped as stopped:
+            raise Stopped(stopped.reason, self.stopped()) from None
 
     def run_unit(self, unit: Unit) -> None:
         if unit.kind is UnitKind.ALONE:
@@ -307,30 +319,39 @@ class _Series:
     def what(self, unit: Unit) -> str:
         return f"unit {unit.number} of {len(self.units)} of {self.task.what}"
 
+    def stopped(self) -> str:
+        """Say what stays where the run was asked to stop."""
+        done = f"{max(self.finished)} of its {len(self.units)} units are done" if self.finished else "no unit is done"
+        return (
+            f"the run was asked to stop in {self.task.what}, which is committed in units: {done}, and a statement "
+            "outside of transactions may have left something behind; the next run removes that and goes on"
+        )
+
     def explained(self, error: SchemaOperatorError) -> SchemaOperatorError:
         """Say what stays: nothing, or the units that are done."""
         if not self.finished:
             return error
         done = "the first unit is" if self.finished == {1} else f"the first {max(self.finished)} units are"
+        said = error.sentence.replace(NOTHING_LEFT, "")
         sentence = (
-            f"{error.sentence}; {self.task.what} has {len(self.units)} units, which are committed one by one: {done} "
-            "done, and the next run goes on after that"
+            f"{said}; {self.task.what} has {len(self.units)} units, which are committed one by one: {done} done, "
+            "and the next run goes on after that"
         )
         if isinstance(error, Failed):
             return PartlyApplied(error.reason, sentence, error.location)
         return type(error)(error.reason, sentence, error.location)
 
 
-def _refuse_edited(task: Undertaking, units: tuple[Unit, ...], begun_before: tuple[OpenUnit, ...]) -> None:
-    """Refuse a script whose finished units are not those it has now."""
+def refuse_edited(what: str, place: Location, units: tuple[Unit, ...], begun_before: tuple[OpenUnit, ...]) -> None:
+    """Raise `Refused(ChecksumMismatch)` for a script whose finished units are not those it has now."""
     present = {unit.number: unit for unit in units}
     for one in begun_before:
         unit = present.get(one.unit)
         if one.finished and (unit is None or unit.checksum != one.checksum):
             raise Refused(
                 Reason.CHECKSUM_MISMATCH,
-                f"{task.what} is done in part, and unit {one.unit}, which is done, was changed since (its checksum was "
+                f"{what} is done in part, and unit {one.unit}, which is done, was changed since (its checksum was "
                 f"{one.checksum} and is {unit.checksum if unit else 'none: the unit is gone'}); put its statements "
                 "back as they were; what comes after it may be changed",
-                replace(task.place, line=unit.statements[0].line if unit else None),
+                replace(place, line=unit.statements[0].line if unit else None),
             )

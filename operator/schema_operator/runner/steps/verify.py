@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _BOOLEAN: Final = 16
 """Oid of the type boolean (src/include/catalog/pg_type.dat)."""
+NOTHING_LEFT: Final = "nothing of this version is left; "
+"""What a failed check says of a version that is one transaction."""
 _FOUND_LIMIT: Final = 200
 _CANCELLED: Final = "57014"
 _READ_ONLY: Final = "25006"
@@ -74,8 +76,8 @@ def before_commit(work: Workplace, script: Script, verifications: Sequence[Verif
         work.findings = work.findings.with_verification(reports)
         raise Failed(
             Reason.VERIFICATION_FAILED,
-            f"applied and rolled back again, because a check did not pass: {_described(checked)}; nothing of this "
-            "version is left; correct the script or the check",
+            f"applied and rolled back again, because a check did not pass: {_described(checked)}; "
+            f"{NOTHING_LEFT}correct the script or the check",
             Location(version=script.version.text, file=script.up.file),
         )
     return reports
