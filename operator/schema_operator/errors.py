@@ -7,7 +7,7 @@
     ├── Retryable            exit 10: nothing changed, the same run may pass later
     ├── Failed               exit 21: a script failed and was rolled back, the database is as before
     ├── VerificationFailed   exit 22: applied, but a check after the commit says no
-    ├── PartlyApplied        exit 30: earlier versions stay, a later one did not pass
+    ├── PartlyApplied        exit 30: of a version in units some are done and stay, one did not pass
     ├── OutcomeUnknown       exit 31: the connection was lost at COMMIT and the history could not be read
     ├── LockHeld             exit 40: another run works on this database
     └── Stopped              exit 143: stopped on request, nothing half done
@@ -168,7 +168,7 @@ class VerificationFailed(SchemaOperatorError):
 
 
 class PartlyApplied(SchemaOperatorError):
-    """Earlier versions of this run stay applied, a later one did not pass (exit code 30)."""
+    """Of a version that is committed in units some are done and stay, a later one did not pass (exit code 30)."""
 
 
 class OutcomeUnknown(SchemaOperatorError):

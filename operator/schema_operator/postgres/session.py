@@ -1,7 +1,9 @@
 """The working session: one transaction after another, each begun as if the session were new.
 
-Scripts are sent by the simple protocol, one statement a message, as the bytes they are: nothing is prepared, nothing is
-replaced, `%` means nothing. Rows are dropped as they come, so a statement that returns many costs no memory.
+Statements of scripts are sent as the bytes they are: none is prepared, nothing is replaced, `%` means nothing. `run`
+sends one by the simple protocol and drops rows as they come, so that a statement that returns many costs no memory.
+`pipeline` sends many by the extended one and waits for no answer in between; it is for statements that return no rows
+to speak of.
 """
 
 from __future__ import annotations

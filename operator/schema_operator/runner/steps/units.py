@@ -2,7 +2,7 @@
 
 A unit that is a transaction has its row of the journal in the same transaction. A statement that cannot be in one has
 two: `Started`, committed before it runs, and `Finished` after. So a run that resumes knows of each unit whether it is
-done, is not begun, or was begun; of the last, `resume` finds out from what is there.
+done, is not begun, or was begun; of the last, `interrupted` finds out from what is there.
 """
 
 from __future__ import annotations
