@@ -60,6 +60,54 @@ def test_a_lock_that_is_let_go_is_waited_for_and_clients_hardly_notice(scene: Sc
     assert_nothing_lost(scene, numbers(2), ended=ended)
 
 
+@pytest.mark.fault(22)
+def test_a_lock_that_is_foreseen_is_not_asked_for_while_an_old_transaction_holds_it(scene: Scene) -> None:
+    scene.database.execute("CREATE TABLE item (id int PRIMARY KEY); CREATE SEQUENCE attempts")
+    scene.write(2, up={2: f"SELECT nextval('attempts'); {ALTER[2]} ALTER INDEX item_pkey RENAME TO item_key;"})
+    with scene.database.connect() as other:
+        with other.transaction():
+            other.execute("LOCK TABLE item IN ACCESS SHARE MODE")
+            time.sleep(0.2)
+            run = scene.start()
+            run.wait_for("WaitingForLock")
+            time.sleep(HOLD_SECONDS)
+            made = int(scene.database.value("SELECT last_value FROM attempts"))
+        ended = run.finish()
+    assert (ended.code, ended.report.version) == (0, "2"), ended
+    # At most those of the versions that are sent together, before anybody looks.
+    assert made <= 1
+    assert_nothing_lost(scene, numbers(2), ended=ended)
+
+
+@pytest.mark.fault(22)
+def test_who_holds_a_lock_that_a_script_does_not_wait_for_is_named(scene: Scene) -> None:
+    scene.database.execute("CREATE TABLE item (id int)")
+    scene.write(2, up={2: "LOCK TABLE item NOWAIT;"})
+    with scene.database.connect("nightly backup") as other, other.transaction():
+        other.execute("LOCK TABLE item IN ACCESS SHARE MODE")
+        # A stall that is longer than the transaction is old: it is not waited for, but run into.
+        ended = scene.limited(give_up=0.3, stall=10.0)
+    assert (ended.code, ended.report.reason) == (10, "LockTimeout"), ended
+    assert "nightly backup" in ended.report.message
+    assert_nothing_lost(scene, numbers(2), ended=ended)
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("count", [2, 4], ids=["by itself", "among others"])
+def test_rows_are_waited_for_once_as_long_as_is_allowed(scene: Scene, count: int) -> None:
+    scene.database.execute("CREATE TABLE item (id int); INSERT INTO item VALUES (1)")
+    path = scene.write(count) / "2_x.up.sql"
+    path.write_text(f"UPDATE item SET id = 2;\n{path.read_text()}")
+    with scene.database.connect() as other, other.transaction():
+        other.execute("UPDATE item SET id = 3")
+        began = time.monotonic()
+        ended = scene.limited(give_up=3.0)
+        waited = time.monotonic() - began
+    assert (ended.code, ended.report.reason) == (10, "LockTimeout"), ended
+    assert 3.0 <= waited < 5.0
+    assert_nothing_lost(scene, numbers(count), ended=ended)
+
+
 QUEUED = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'item'::regclass"
 
 
@@ -162,6 +210,31 @@ def test_autovacuum_that_prevents_wraparound_is_named_and_waited_for(scene: Scen
         assert (ended.code, ended.report.reason) == (10, "LockTimeout"), ended
         assert "autovacuum" in (ended.report.blocker or "")
         assert "autovacuum" in ended.report.message
+        assert_nothing_lost(scene, numbers(2), ended=ended)
+
+
+DEAD = f"""
+CREATE TABLE item (filler text) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1,
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+INSERT INTO item SELECT repeat('x', 700) FROM generate_series(1, {10 * PAGES});
+DELETE FROM item;
+"""
+VACUUMED = AUTOVACUUM.replace("%to prevent wraparound", "")
+
+
+@pytest.mark.fault(23)
+def test_autovacuum_that_can_wait_is_asked_to_go(scene: Scene) -> None:
+    scene.write(2, up=ALTER)
+    with _eager_autovacuum(scene.database):
+        scene.database.execute(DEAD)
+        scene.database.wait_for(VACUUMED)
+        time.sleep(0.2)  # so that it is older than the stall that is allowed, and is waited for
+        began = time.monotonic()
+        ended = scene.limited(give_up=20.0)
+        waited = time.monotonic() - began
+        assert (ended.code, ended.report.version) == (0, "2"), ended
+        # Left alone, it would take a tenth of a second for each page.
+        assert waited < 5.0
         assert_nothing_lost(scene, numbers(2), ended=ended)
 
 

@@ -394,8 +394,10 @@ def test_a_partition_that_is_half_detached_is_not_touched_when_it_is_not_wanted_
         database.wait_for(pending)
         process.send_signal(signal.SIGTERM)
         assert finish(process).code == 143
+        planned = product.run("--scripts", folder, "--version", "1", "--plan")
         back = product.run("--scripts", folder, "--version", "1")
         assert (back.code, back.report.reason) == (20, "PartlyApplied")
+        assert (planned.code, planned.report.message) == (20, back.report.message)
         assert database.value(pending)
     assert product.run("--scripts", folder).code == 0
     assert database.value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'p'::regclass") == 0

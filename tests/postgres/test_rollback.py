@@ -50,6 +50,22 @@ def test_lowering_raising_and_removing_the_version(product: Product, database: D
     assert database.dump("--schema-only", "--exclude-schema=schema_operator") == schema
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["as it was", "changed since"])
+def test_an_error_in_a_way_back_that_shares_its_file_is_told_by_the_line_of_the_file(
+    product: Product, tmp_path: Path, *, changed: bool
+) -> None:
+    up = "-- +goose Up\nCREATE TABLE item ();\n"
+    down = "-- +goose Down\nDROP TABLE item;\nDROP TABLE nothing;\n"
+    folder = write(tmp_path / "scripts", {"1_a.sql": up + down})
+    _apply(product, folder)
+    if changed:
+        write(folder, {"1_a.sql": up + "-- +goose Down\n-- by now\nDROP TABLE item;\n"})
+    ended = product.run("--scripts", folder, "--as", "shop/shop", "--version", "0")
+    assert ended.report.reason == "ObjectNotFound"
+    assert ended.report.place is not None
+    assert (ended.report.place.file, ended.report.place.line) == ("1_a.sql", 3 if changed else 5)
+
+
 def test_rolling_back_works_when_the_files_are_gone(product: Product, database: Database, tmp_path: Path) -> None:
     folder = write(tmp_path / "scripts", SHOP)
     _apply(product, folder)

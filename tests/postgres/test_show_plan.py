@@ -110,6 +110,26 @@ def test_what_a_run_would_refuse_a_plan_refuses(product: Product, tmp_path: Path
     write(folder, {**SHOP, "0.9_late.up.sql": "SELECT 1;"})
     ended = planned(product, folder)
     assert (ended.code, ended.report.reason, ended.report.plan) == (20, "OutOfOrder", None)
+    write(tmp_path / "other", {"2.0.0_wrong.up.sql": "SELEC 1;"})
+    assert planned(product, tmp_path / "other").report.reason == "SyntaxError"
+
+
+def test_a_plan_tells_parts_from_statements_that_stand_outside_of_transactions(
+    database: Database, tmp_path: Path
+) -> None:
+    files = {
+        "1_a.up.sql": "CREATE TABLE a (x int);",
+        "2_b.up.sql": "CREATE INDEX CONCURRENTLY i ON a (x);",
+        "3_c.up.sql": "CREATE TABLE c (); CREATE INDEX CONCURRENTLY j ON a (x);",
+    }
+    command = [str(PROGRAM), "run", "--scripts", str(write(tmp_path / "scripts", files)), "--plan"]
+    environment = {**os.environ, "SCHEMA_OPERATOR_URI": database.uri}
+    ended = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert ended.stdout.splitlines()[-3:] == [
+        "apply 1: 1_a.up.sql, 1 statement in one transaction",
+        "apply 2: 2_b.up.sql, 1 statement outside of any transaction, not atomic",
+        "apply 3: 3_c.up.sql, 2 statements in 2 parts, not atomic",
+    ]
 
 
 def test_a_plan_does_not_wait_for_a_run_and_names_it(product: Product, database: Database, tmp_path: Path) -> None:
@@ -169,3 +189,18 @@ def test_an_empty_script_that_is_allowed_is_a_version(product: Product, database
     assert [one.statements for one in ended.report.plan or ()] == [0]
     assert product.run("--scripts", folder, "--allow", "EmptyScript").code == 0
     assert database.applied() == ["1"]
+    write(folder, {"2_more.up.sql": "SELECT 1;"})
+    assert product.run("--scripts", folder).report.versions == ("2",)
+
+
+def test_rows_in_a_script_that_were_allowed_are_no_matter_once_they_are_applied(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    rows = "CREATE TABLE item (id int);\nCOPY item FROM STDIN;\n1\n\\.\n"
+    folder = write(tmp_path / "scripts", {"1_rows.up.sql": rows})
+    ended = planned(product, folder)
+    assert (ended.report.reason, ended.report.place and ended.report.place.line) == ("CopyNotSupported", 2)
+    assert product.run("--scripts", folder).report.reason == "CopyNotSupported"
+    assert product.run("--scripts", folder, "--allow", "CopyData").code == 0
+    assert product.run("--scripts", folder).code == 0
+    assert database.value("SELECT count(*) FROM item") == 1

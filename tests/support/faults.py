@@ -176,13 +176,15 @@ class Scene:
     def run(self, *arguments: str | Path, uri: str | None = None) -> Ended:
         return self.start(*arguments, uri=uri).finish()
 
-    def request(self, *, give_up: float = 30.0, lock_wait: float = 30.0, version: str | None = None) -> Path:
+    def request(
+        self, *, give_up: float = 30.0, stall: float = 0.1, lock_wait: float = 30.0, version: str | None = None
+    ) -> Path:
         """Write a request for the folder, with its limits in seconds, and give its file."""
         request = RunRequest(
             run=f"run-{uuid.uuid4()}",
             actor="a",
             folders=(ScriptFolder(path=str(self.folder), label=""),),
-            locks=LockLimits(give_up_seconds=give_up),
+            locks=LockLimits(max_stall_seconds=stall, give_up_seconds=give_up),
             lock_wait_seconds=lock_wait,
             version=version,
         )

@@ -84,7 +84,9 @@ class PlannedVersion(Record, frozen=True, kw_only=True):
     statements: int
     """How many statements it has."""
     units: int = 1
-    """In how many parts it would be committed; more than one is not atomic."""
+    """In how many parts it would be committed."""
+    atomic: bool = True
+    """Whether it would be committed as a whole, so that a failure leaves nothing of it."""
 
 
 class Server(Record, frozen=True, kw_only=True):

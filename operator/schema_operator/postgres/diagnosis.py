@@ -43,6 +43,8 @@ class Diagnosis(Protocol):
     def source_function(self) -> str | None: ...  # noqa: D102
 
 
+_ADVISORY_LOCKS: Final = "lock.c"
+"""Where the server warns of an advisory lock that is given back and not held: scripts and we do so on purpose."""
 _LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
 """Severities of errors after which the server ends the session; the connection may look alive for a moment longer."""
 _RAISING: Final = frozenset({"exec_stmt_raise", "exec_stmt_assert"})
@@ -66,6 +68,18 @@ _RAISED_AT: Final = re.compile(
 )
 _LINE_OF_COPY: Final = re.compile(r"^COPY .+?, [^\d,:]*(\d+)", re.MULTILINE)
 """Of the CONTEXT of an error, in whatever language the server speaks; what follows the number may be values."""
+
+
+def warning(notice: Diagnosis) -> str | None:
+    """Give what may be shown of a warning of the server's; None for notices, and for texts of functions (RAISE)."""
+    if notice.severity_nonlocalized != "WARNING" or notice.source_file in {None, _ADVISORY_LOCKS}:
+        return None
+    known = server_error(notice, lost=False)
+    if known.raised:
+        return None
+    from schema_operator.postgres import masking  # noqa: PLC0415 (most runs need no sentence)
+
+    return masking.shown(known)
 
 
 def server_error(diagnosis: Diagnosis, *, lost: bool) -> ServerError:

@@ -30,7 +30,7 @@ _LABEL: Final = re.compile(r'(?<=new value )"[^"]*"(?= of enum type )|(?<=enum l
 """Values of an enum, which are literals in a script."""
 _VALUE_STATES: Final = ("22", "XX000", "38", "39", "HV", "P0001", "P0004", "58P01", "F0")
 _NAMES_CLASSES: Final = """
-    08 09 0A 0B 0F 0L 0P 0Z 20 21 23 24 25 26 27 28 2B 2D 2F 34 3B 3D 3F 40 42 44 53 54 55 57 58 72 P0 XX
+    01 08 09 0A 0B 0F 0L 0P 0Z 20 21 23 24 25 26 27 28 2B 2D 2F 34 3B 3D 3F 40 42 44 53 54 55 57 58 72 P0 XX
     """
 _SHOWN_CLASSES: Final = frozenset(_NAMES_CLASSES.split())
 _KNOWN: Final = (

@@ -58,7 +58,7 @@ SELECT b.pid, coalesce(CASE WHEN b.pid = 0 THEN 'a prepared transaction' WHEN a.
        CASE w.locktype WHEN 'transactionid' THEN 'a row lock' WHEN 'virtualxid' THEN 'an old snapshot'
             ELSE (SELECT string_agg(DISTINCT h.mode, ', ') || ' on ' || w.relation::regclass::text FROM pg_locks AS h
                   WHERE h.pid = b.pid AND h.granted AND h.locktype = w.locktype AND h.relation = w.relation) END,
-       CASE WHEN %(show_queries)s::bool THEN left(a.query, 200) END, '', w.relation::int8, w.mode
+       CASE WHEN %(show_queries)s::bool THEN nullif(left(a.query, 200), '<insufficient privilege>') END, '', w.relation::int8, w.mode
 FROM unnest(pg_blocking_pids(%(pid)s::int4)) AS b (pid)
 LEFT JOIN pg_stat_activity AS a ON a.pid = b.pid
 LEFT JOIN LATERAL (
@@ -74,7 +74,7 @@ SELECT coalesce(l.pid, 0), coalesce(CASE WHEN l.pid IS NULL THEN 'a prepared tra
                        nullif(a.application_name, ''), nullif(a.backend_type, 'client backend'), ''), a.state,
        EXTRACT(epoch FROM clock_timestamp() - a.xact_start)::float8, NULL,
        string_agg(DISTINCT l.mode || ' on ' || l.relation::regclass::text, ', '),
-       CASE WHEN %(show_queries)s::bool THEN left(a.query, 200) END, coalesce(l.virtualtransaction, '')
+       CASE WHEN %(show_queries)s::bool THEN nullif(left(a.query, 200), '<insufficient privilege>') END, coalesce(l.virtualtransaction, '')
 FROM pg_locks AS l
 JOIN unnest(%(relations)s::int8[]::oid[], %(modes)s::text[]) AS w (relation, mode)
   ON l.relation = w.relation AND l.mode = w.mode
@@ -178,9 +178,11 @@ FROM (SELECT pg_try_advisory_xact_lock({lock_class}, {fence}) AS taken OFFSET 0)
 
 -- resolve --
 -- Find the relations that will be locked, under the script's search_path; an index is locked together with its table.
+-- Several arrays are unnested in one call only where the name of the function stands alone.
 WITH wanted AS (
     SELECT pg_catalog.to_regclass(u.name) AS relation, u.mode
-    FROM pg_catalog.unnest({names}::pg_catalog.text[], {modes}::pg_catalog.text[]) AS u (name, mode))
+    FROM ROWS FROM (pg_catalog.unnest({names}::pg_catalog.text[]), pg_catalog.unnest({modes}::pg_catalog.text[]))
+         AS u (name, mode))
 SELECT w.relation::pg_catalog.oid::pg_catalog.text, w.mode FROM wanted AS w WHERE w.relation IS NOT NULL
 UNION
 SELECT i.indrelid::pg_catalog.text, w.mode FROM wanted AS w JOIN pg_catalog.pg_index AS i ON i.indexrelid = w.relation;

@@ -23,7 +23,7 @@ from psycopg.waiting import Ready, Wait
 
 from schema_operator.errors import NOWHERE, Failed, Location, PartlyApplied, Reason
 from schema_operator.postgres import queries
-from schema_operator.postgres.diagnosis import server_error
+from schema_operator.postgres.diagnosis import server_error, warning
 from schema_operator.postgres.locks import Wanted
 from schema_operator.postgres.queries import Message
 from schema_operator.postgres.server_error import ServerError, ServerFailure
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from psycopg.abc import PQGen
+    from psycopg.errors import Diagnostic
     from psycopg.pq.abc import PGconn, PGresult
 
     from schema_operator.postgres.connecting import Connection
@@ -113,15 +114,26 @@ SCRIPT: Final = Opening()
 class Session:
     """A session for transactions: `begin`, `run` and `query` as needed, then `commit` or `rollback`."""
 
-    def __init__(self, connection: Connection, facts: Facts, role: str | None) -> None:
+    def __init__(
+        self, connection: Connection, facts: Facts, role: str | None, on_warning: Callable[[str], None]
+    ) -> None:
+        """Take a connection; `on_warning` is called with what may be shown of the server's warnings, as they come."""
         self._connection = connection
         self._facts = facts
         self._role = role
         self._become = sql.SQL("SET ROLE {}").format(sql.Identifier(role)) if role else None
         self._lock_timeout = _milliseconds(STALL)
+        self.longest_wait = STALL
+        """Seconds that the statement before may have waited for one lock, by the last of our limits."""
+        self._on_warning = on_warning
+        connection.add_notice_handler(self._notice)
         self.pid = connection.info.backend_pid
         self.started = ""
         """When the server began this session, to know it again; empty until `recognise` was called."""
+
+    def _notice(self, notice: Diagnostic) -> None:
+        if (text := warning(notice)) is not None:
+            self._on_warning(text)
 
     @property
     def lost(self) -> bool:
@@ -153,7 +165,7 @@ class Session:
         access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
         isolation = sql.SQL(_literal_level(opening.isolation))
         first = QUERIES["begin_again" if opening.keeps else "begin"].format(access=access, isolation=isolation)
-        self._lock_timeout = _milliseconds(lock_timeout)
+        self._limit(lock_timeout)
         parts = (
             first,
             self._own_settings(become=not opening.keeps),
@@ -187,11 +199,6 @@ class Session:
     def message_to_unpin() -> Message:
         """Give the message of a pipeline after which the search_path is the script's."""
         return Message(QUERIES["unpin"].as_bytes(None))
-
-    @staticmethod
-    def message_to_be_patient(seconds: float) -> Message:
-        """Give the message of a pipeline that does what `be_patient` does."""
-        return Message(_patient(seconds))
 
     @staticmethod
     def message_to_impose(lock_timeout: float) -> Message:
@@ -228,8 +235,12 @@ class Session:
 
     def limit_alone(self, lock_timeout: float) -> None:
         """Set the limits for a statement outside of any transaction; `lock_timeout` is in seconds."""
-        self._lock_timeout = _milliseconds(lock_timeout)
+        self._limit(lock_timeout)
         self._exchange(self._own_settings(become=False).as_bytes(None))
+
+    def _limit(self, lock_timeout: float) -> None:
+        self._lock_timeout = _milliseconds(lock_timeout)
+        self.longest_wait = lock_timeout
 
     def end_alone(self, keys: dict[str, int]) -> None:
         """Give the fence back; nothing where the connection is gone, because the server does the same."""
@@ -254,11 +265,13 @@ class Session:
 
     def impose(self) -> None:
         """Put back those of our limits that a script has weakened, in the middle of its transaction."""
+        self.longest_wait = self._lock_timeout / 1000
         self._exchange(_imposed(self._lock_timeout))
 
     def be_patient(self, seconds: float) -> None:
         """Let the statements that follow wait longer for locks, until `impose`."""
-        self._exchange(_patient(seconds))
+        self.longest_wait = seconds
+        self._exchange(sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None))
 
     def begin_look(self) -> None:
         """Begin a transaction that takes no lock of ours, writes nothing and sees one state, the search_path pinned."""
@@ -271,6 +284,7 @@ class Session:
 
     def restore(self) -> None:
         """Become ourselves again after a script, within its transaction, with the search_path pinned."""
+        self.longest_wait = self._lock_timeout / 1000
         self._exchange(_message((QUERIES["restore"], self._own_settings(), QUERIES["pin"])))
 
     def step_aside(self) -> None:
@@ -552,10 +566,6 @@ def _literal_level(level: str | None) -> LiteralString:
 def _imposed(lock_timeout: int) -> bytes:
     text = f"{lock_timeout}ms"
     return QUERIES["impose"].format(lock_timeout=text, lock_timeout_text=text).as_bytes(None)
-
-
-def _patient(seconds: float) -> bytes:
-    return sql.SQL("SET lock_timeout = {}").format(_milliseconds(seconds)).as_bytes(None)
 
 
 def _milliseconds(seconds: float) -> int:

@@ -7,7 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.api.request import VerifyWhen
+from schema_operator.api.request import Acknowledgement, VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.runner.batches import Simple, grouped
@@ -77,11 +77,11 @@ def _run(work: Workplace, address: Address | None) -> None:
     _require_versions(work.request)
     scripts = scripts_of(work.request)
     if scripts.ignored:
-        work.reporter.progress(Step.PLANNING, _ignored(scripts.ignored))
+        work.reporter.note(Step.PLANNING, _ignored(scripts.ignored))
     if one_way := _one_way(scripts):
-        work.reporter.progress(Step.PLANNING, one_way)
+        work.reporter.note(Step.PLANNING, one_way)
     if unused := _unused(scripts, work.request.variables):
-        work.reporter.progress(Step.PLANNING, unused)
+        work.reporter.note(Step.PLANNING, unused)
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
     if work.only_looks:
@@ -96,7 +96,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     if decided.changes and not reading.recordable:
         require_recordable(work)
     _check_pending(work, decided)
-    _carry_out(work, decided)
+    _carry_out(work, decided, scripts)
 
 
 def _look(work: Workplace, scripts: ScriptSet) -> None:
@@ -106,6 +106,7 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     work.findings = work.findings.with_history(present_history(work))
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
+    _check_pending(work, decided)
     show(work, decided)
 
 
@@ -152,7 +153,8 @@ def scripts_of(request: RunRequest) -> ScriptSet:
             "the scripts changed between the decision to run them and the run; the next run takes the present ones",
         )
     reading.require_not_empty(scripts)
-    check(scripts, request.allow, request.variables)
+    # Whether what must be acknowledged is, only matters for what is about to run: `_check_pending` asks.
+    check(scripts, tuple(Acknowledgement), request.variables)
     return scripts
 
 
@@ -212,12 +214,12 @@ def _check_pending(work: Workplace, decided: Plan) -> None:
         work.request.allow,
     )
     for warning in warnings[:_MOST_WARNINGS]:
-        work.reporter.progress(Step.PLANNING, f"warning: {warning}")
+        work.reporter.note(Step.PLANNING, f"warning: {warning}")
     if len(warnings) > _MOST_WARNINGS:
-        work.reporter.progress(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
+        work.reporter.note(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
 
 
-def _carry_out(work: Workplace, decided: Plan) -> None:
+def _carry_out(work: Workplace, decided: Plan, scripts: ScriptSet) -> None:
     """Carry a plan out, then verify.
 
     The resource's checks are about the wanted version: those before commit belong to the last application; where
@@ -228,7 +230,7 @@ def _carry_out(work: Workplace, decided: Plan) -> None:
     if decided.baseline:
         record_baseline(work, decided.baseline)
     for version in decided.rollbacks:
-        rollback(work, version)
+        rollback(work, version, scripts.get(version.version))
     verify = work.request.verify
     early = [one for one in verify if one.when is VerifyWhen.BEFORE_COMMIT] if decided.applies else []
     _apply_all(work, decided.applies, early)

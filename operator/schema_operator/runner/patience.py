@@ -27,6 +27,7 @@ _LOOK_SECONDS: Final = 0.05
 _SHORTEST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 0.5
 _DEADLOCK: Final = "40P01"
+LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,10 @@ class Patience:
         self._much_work = self._much_work or now - self._began > MUCH_WORK
         self._deadlocks += failure.error.sqlstate == _DEADLOCK
         if self._first_failure is None:
-            self._first_failure = now
+            waited = min(now - self._began, self._work.session.longest_wait)
+            self._first_failure = now - waited if failure.error.sqlstate == LOCK_NOT_AVAILABLE else now
+        if self._work.findings.blocker is None and (holders := self._holders()):
+            self._work.findings = replace(self._work.findings, blocker=names(holders))
         return self._deadlocks <= MOST_DEADLOCKS and not self._over()
 
     def _over(self) -> bool:
@@ -97,7 +101,7 @@ class Patience:
                 raise Retryable(
                     Reason.LOCK_TIMEOUT,
                     f"the lock was held by {names(old)} all the time; nothing was changed; {remedy_against(old)}",
-                    replace(self._place, sqlstate="55P03"),
+                    replace(self._place, sqlstate=LOCK_NOT_AVAILABLE),
                 )
             if lines.due([one.pid for one in old], now - began):
                 self._say(names(old))
@@ -116,18 +120,20 @@ class Patience:
 
     def _old_ones(self) -> tuple[Holder, ...]:
         """Give the holders whose transactions are old; one whose age may not be seen is as old as we have seen it."""
-        if not self._work.wanted:
-            return ()
         now = time.monotonic()
-        found: tuple[Holder, ...] = ()
-        with suppress(ServerFailure):
-            found = self._work.guard.lockers(
-                self._work.wanted,
-                self._work.session.pid,
-                show_queries=self._work.request.locks.show_queries,
-            )
         stall = self._work.request.locks.max_stall_seconds
-        return tuple(one for one in found if _age(one, self._seen, now) > stall)
+        return tuple(one for one in self._holders() if _age(one, self._seen, now) > stall)
+
+    def _holders(self) -> tuple[Holder, ...]:
+        """Give those who hold what is wanted, as far as that is known and can be asked for."""
+        if self._work.wanted:
+            with suppress(ServerFailure):
+                return self._work.guard.lockers(
+                    self._work.wanted,
+                    self._work.session.pid,
+                    show_queries=self._work.request.locks.show_queries,
+                )
+        return ()
 
     def _say(self, blocker: str | None) -> None:
         self._work.reporter.progress(

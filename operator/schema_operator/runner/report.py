@@ -72,6 +72,7 @@ class Reporter:
         self._format = log_format
         self._termination_log = termination_log
         self._pace = _Pace()
+        self._step = Step.CONNECTING
 
     def progress(
         self,
@@ -87,12 +88,24 @@ class Reporter:
         line = Progress(
             step=step, message=message, version=version, statement=statement, statements=statements, percent=percent
         )
+        self._step = step
         if self._pace.allows(line, time.monotonic()):
-            if self._format is LogFormat.JSON:
-                _write_json(LogLine(time=_now(), progress=line))
-            else:
-                sys.stdout.write(_sentence(line) + "\n")
-                sys.stdout.flush()
+            self._write(line)
+
+    def note(self, step: Step, message: str, *, version: str | None = None) -> None:
+        """Say what must be read; never dropped."""
+        self._write(Progress(step=step, message=message, version=version))
+
+    def warn(self, message: str) -> None:
+        """Warn in the middle of the present step; never dropped."""
+        self._write(Progress(step=self._step, message=f"warning: {message}"))
+
+    def _write(self, line: Progress) -> None:
+        if self._format is LogFormat.JSON:
+            _write_json(LogLine(time=_now(), progress=line))
+        else:
+            sys.stdout.write(_sentence(line) + "\n")
+            sys.stdout.flush()
 
     def finish(self, report: RunReport) -> None:
         """Write the report."""
@@ -123,7 +136,8 @@ def _planned(one: PlannedVersion) -> str:
     statements = "1 statement" if one.statements == 1 else f"{one.statements} statements"
     if not one.statements:
         return f"{verb} {one.version}: {one.file} holds no statement, so nothing is run; it is only written down"
-    parts = "in one transaction" if one.units == 1 else f"in {one.units} parts, not atomic"
+    outside = "outside of any transaction, not atomic"
+    parts = "in one transaction" if one.atomic else outside if one.units == 1 else f"in {one.units} parts, not atomic"
     return f"{verb} {one.version}: {one.file}, {statements} {parts}"
 
 

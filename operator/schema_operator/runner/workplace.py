@@ -101,7 +101,14 @@ class Workplace:
             self._session.close()
         with self.stop.at_once():
             connection = connect(self.address, self._application())
-        self._session = Session(connection, self.facts, self.address.role)
+        self._session = Session(connection, self.facts, self.address.role, self._warned)
+
+    def _warned(self, text: str) -> None:
+        """Pass on what the server warns of, once: an attempt that is made again says it again."""
+        sentence = f"the server says: {text}"
+        if sentence not in self.findings.warnings:
+            self.findings = self.findings.with_warning(sentence)
+            self.reporter.warn(sentence)
 
     def resolved(self, names: Sequence[RelationName], *, keeps: bool) -> tuple[Wanted, ...]:
         """Find the relations a transaction will lock; for those that do not exist yet nobody can be in the way."""

@@ -99,11 +99,12 @@ def _problems_of(kind: ScriptKind, source: Source, terms: _Terms) -> Iterator[Re
         yield unclosed
         return
     statements = statements_in(source.text, pieces)
-    found = [*_meta_commands(source.text, pieces), *_findings(statements, _rules(kind, source, terms), terms.variables)]
+    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
+    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules, terms.variables)]
     if kind is not ScriptKind.VERIFY:
         found.extend(_division(statements, source))
-    if not statements and not found and not _may_be_empty(kind, terms):
-        yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
+    if statements or not found:
+        found.extend(unacknowledged(kind, source, statements, terms.allow))
     yield from sorted(found, key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
 
 
@@ -129,14 +130,21 @@ def _is_of_pg_dump(text: str, piece: Piece) -> bool:
     return not piece.interrupts and _PG_DUMP_COMMAND.fullmatch(text, piece.start, piece.end) is not None
 
 
-def _rules(kind: ScriptKind, source: Source, terms: _Terms) -> tuple[Rule, ...]:
-    rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
-    meant = source.copy_data_allowed or Acknowledgement.COPY_DATA in terms.allow
-    return rules if meant else (*rules, refuse_copy_data)
+def unacknowledged(
+    kind: ScriptKind, source: Source, statements: tuple[Statement, ...], allow: Collection[str]
+) -> Iterator[Refused]:
+    """Give what is wrong with a script unless somebody says that it is meant, and nobody does.
+
+    Reasons: EmptyMigration, CopyNotSupported for rows in the script. Places count within the text.
+    """
+    if not statements and not _may_be_empty(kind, allow):
+        yield Refused(Reason.EMPTY_MIGRATION, _EMPTY[kind])
+    if not source.copy_data_allowed and Acknowledgement.COPY_DATA not in allow:
+        yield from _findings(statements, (refuse_copy_data,), {})
 
 
-def _may_be_empty(kind: ScriptKind, terms: _Terms) -> bool:
-    return kind is ScriptKind.DOWN or (kind is ScriptKind.UP and Acknowledgement.EMPTY_SCRIPT in terms.allow)
+def _may_be_empty(kind: ScriptKind, allow: Collection[str]) -> bool:
+    return kind is ScriptKind.DOWN or (kind is ScriptKind.UP and Acknowledgement.EMPTY_SCRIPT in allow)
 
 
 def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Refused]:

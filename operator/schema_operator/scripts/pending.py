@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts import grammar
+from schema_operator.scripts.check import unacknowledged
 from schema_operator.scripts.rules import RULES
 from schema_operator.scripts.rules.enum_value import enum_value_used
 from schema_operator.scripts.script import ScriptKind
@@ -46,14 +47,17 @@ def check_pending(
     harm), and names that are cut off where `allow` or the script's header has `LongName`. `server` is the server's
     major version, `variables` are psql variables that are not filled in yet, `transactions` gives the statements of
     each transaction a script is divided into. Reasons: SyntaxError, IdentifierTruncated, SessionStateChange,
-    ForbiddenStatement, EnumValueNotUsable.
+    ForbiddenStatement, EnumValueNotUsable, and those of `check.unacknowledged`.
     """
     warnings: list[Refused] = []
     unfilled = _pattern(variables)
     for script in scripts:
         for kind, source in script.sources:
-            found = sorted(_problems(source, server, unfilled, transactions), key=_place)
-            harmless = _harmless(kind, {*allow, *script.allow})
+            acknowledged = {*allow, *script.allow}
+            statements = statements_of(source)
+            problems = _problems(source, statements, server, unfilled, transactions)
+            found = sorted((*unacknowledged(kind, source, statements, acknowledged), *problems), key=_place)
+            harmless = _harmless(kind, acknowledged)
             fatal = [one for one in found if one.reason not in harmless]
             for problem in fatal or found:
                 located = _in_script(problem, script, source)
@@ -93,8 +97,13 @@ def _pattern(variables: Collection[str]) -> re.Pattern[str]:
     return re.compile(rf":(?:(?:{names})(?!\w)|(['\"])(?:{names})\1)") if names else _NO_VARIABLE
 
 
-def _problems(source: Source, server: int, unfilled: re.Pattern[str], transactions: Transactions) -> Iterator[Refused]:
-    statements = statements_of(source)
+def _problems(
+    source: Source,
+    statements: tuple[Statement, ...],
+    server: int,
+    unfilled: re.Pattern[str],
+    transactions: Transactions,
+) -> Iterator[Refused]:
     for statement in statements:
         for rule in RULES:
             if finding := rule(statement):

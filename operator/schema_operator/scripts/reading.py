@@ -68,7 +68,7 @@ def from_stored(file: str, text: str, version: Version) -> Source:
 def from_folders(folders: Sequence[ScriptFolder]) -> ScriptSet:
     """Read the script files of folders; files that are no scripts are not opened.
 
-    Of folders within, only those are looked at that are scripts by what they hold: `NUMBER_NAME/up.sql`.
+    Of folders within, only what is named as scripts are is looked at: `NUMBER_NAME/up.sql`, and Flyway's at any depth.
     Raises `Refused` as `from_entries` does, and `Refused(InvalidRequest)` where a folder or a script cannot be read.
     """
     return _from_files(file for folder in folders for file in _files(folder))
@@ -192,7 +192,20 @@ def _files(folder: ScriptFolder) -> Iterator[_OnDisk]:
 def _files_within(label: str, folder: os.DirEntry[str]) -> Iterator[_OnDisk]:
     name = _name(folder)
     for entry in _listed_within(folder, file_name(label, name)):
-        if telling.within(entry.name) and not _is_folder(entry):
+        if not _is_folder(entry):
+            if telling.within(entry.name):
+                yield _OnDisk(label, f"{name}/{_name(entry)}", entry.path)
+        elif not entry.is_symlink():
+            yield from _files_deep_within(label, name, entry)
+
+
+def _files_deep_within(label: str, above: str, folder: os.DirEntry[str]) -> Iterator[_OnDisk]:
+    """List what is deeper than one folder, where only Flyway looks; links are not followed, for they may go round."""
+    name = f"{above}/{_name(folder)}"
+    for entry in _listed_within(folder, file_name(label, name)):
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_deep_within(label, name, entry)
+        elif telling.deep_within(entry.name):
             yield _OnDisk(label, f"{name}/{_name(entry)}", entry.path)
 
 

@@ -318,9 +318,6 @@ def transactions_of(source: Source, statements: Sequence[Statement]) -> tuple[tu
     return tuple(unit.statements for unit in divide_for(source, statements) if unit.kind is UnitKind.TRANSACTION)
 
 
-def commits_of(units: Sequence[Unit]) -> int:
-    """Say how often a script commits; where that is more than once, a failure may leave a part of it behind.
-
-    After a last statement that cannot be in a transaction, the version is written down in one of its own.
-    """
-    return max(len(units), 1) + bool(units and units[-1].kind is UnitKind.ALONE)
+def is_atomic(units: Sequence[Unit]) -> bool:
+    """Whether a script is committed as a whole, with its row of the history, so that a failure leaves nothing."""
+    return len(units) <= 1 and all(unit.kind is UnitKind.TRANSACTION for unit in units)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from schema_operator.postgres.diagnosis import server_error
+from schema_operator.postgres.diagnosis import server_error, warning
 
 
 @dataclass
@@ -96,3 +96,25 @@ def test_places_and_losses_are_kept() -> None:
 @pytest.mark.parametrize(("severity", "lost"), [("ERROR", False), ("FATAL", True), ("PANIC", True)])
 def test_after_last_words_the_session_is_lost(severity: str, lost: bool) -> None:
     assert server_error(Fields(sqlstate="53100", severity_nonlocalized=severity), lost=False).lost is lost
+
+
+WARNED = {"severity_nonlocalized": "WARNING", "sqlstate": "01007", "source_file": "aclchk.c"}
+
+
+def test_of_warnings_the_servers_own_are_shown_without_values() -> None:
+    granted = 'no privileges were granted for "item"'
+    assert warning(Fields(**WARNED, message_primary=granted)) == granted
+    assert warning(Fields(**WARNED, message_primary='strange: "s3cr3t"')) == "strange: …"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"severity_nonlocalized": "NOTICE"},
+        {"source_file": "lock.c"},
+        {"source_file": None},
+        *RAISERS,
+    ],
+)
+def test_of_other_messages_nothing_is_shown(other: dict[str, str | None]) -> None:
+    assert warning(Fields(**{**WARNED, "message_primary": "s3cr3t", **other})) is None

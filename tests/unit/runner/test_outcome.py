@@ -134,7 +134,9 @@ def test_a_failure_after_earlier_versions_says_what_stays() -> None:
 
 def _shown(*versions: tuple[str, Action]) -> tuple[PlannedVersion, ...]:
     return tuple(
-        PlannedVersion(version=version, action=action, file=f"{version}.sql", statements=number, units=number)
+        PlannedVersion(
+            version=version, action=action, file=f"{version}.sql", statements=number, units=number, atomic=number == 1
+        )
         for number, (version, action) in enumerate(versions, start=1)
     )
 

@@ -25,6 +25,24 @@ def test_lines_are_let_through_ten_a_second_and_when_something_new_begins() -> N
     assert pace.allows(Progress(step="Verifying", message="m", version="2"), 10.222)
 
 
+def test_notes_and_warnings_are_never_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    reporter = Reporter(LogFormat.JSON)
+    reporter.progress(Step.PLANNING, "reading")
+    for number in range(5):
+        reporter.note(Step.PLANNING, f"note {number}", version="1")
+    reporter.progress(Step.ROLLING_BACK, "rolling back 1")
+    reporter.warn("a")
+    reporter.warn("b")
+    lines = [msgspec.json.decode(line, type=LogLine).progress for line in capsys.readouterr().out.splitlines()]
+    assert [(one.step, one.message) for one in lines if one] == [
+        ("Planning", "reading"),
+        *(("Planning", f"note {number}") for number in range(5)),
+        ("RollingBack", "rolling back 1"),
+        ("RollingBack", "warning: a"),
+        ("RollingBack", "warning: b"),
+    ]
+
+
 def test_json_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "termination"
     reporter = Reporter(LogFormat.JSON, path)

@@ -529,6 +529,25 @@ def test_a_folder_for_each_version_is_read_from_disk(tmp_path: Path) -> None:
     assert scripts.ignored == ("README.md",)
 
 
+def test_flyways_scripts_are_read_from_folders_at_any_depth(tmp_path: Path) -> None:
+    files = {
+        "V1__a.sql": "SELECT 1",
+        "core/V2__b.sql": "SELECT 1",
+        "core/2024/q1/V3__c.sql": "SELECT 1",
+        "core/2024/q1/V3__c.sql.conf": "executeInTransaction=false",
+        "core/2024/up.sql": "SELECT 1",
+        "1_x/y/up.sql": "SELECT 1",
+    }
+    folder = write(tmp_path, files)
+    (tmp_path / "core/2024/round").symlink_to(tmp_path / "core")
+    scripts = from_folders([folder])
+    assert [(one.up.file, one.up.transaction) for one in scripts.scripts] == [
+        ("V1__a.sql", AUTO),
+        ("core/V2__b.sql", AUTO),
+        ("core/2024/q1/V3__c.sql", NEVER),
+    ]
+
+
 def test_folders_within_do_not_matter_to_formats_that_have_none(tmp_path: Path) -> None:
     files = {"1_a.up.sql": "SELECT 1", "old/V1__a.sql": "SELECT 1", "old/up.sql": "", "sub/2_b.up.sql": ""}
     scripts = from_folders([write(tmp_path, files)])

@@ -9,7 +9,7 @@ import pytest
 from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Reason, Refused
 from schema_operator.scripts.script import Source
-from schema_operator.scripts.units import Unit, UnitKind, commits_of, settings_of, units_of, waits_harmlessly
+from schema_operator.scripts.units import Unit, UnitKind, is_atomic, settings_of, units_of, waits_harmlessly
 
 AUTO, REQUIRED, NEVER = TransactionMode
 
@@ -143,11 +143,18 @@ def test_what_cannot_be_divided_is_refused_with_its_place(
 
 
 @pytest.mark.parametrize(
-    ("text", "commits"),
-    [("", 1), ("SELECT 1", 1), ("BEGIN; SELECT 1; COMMIT; SELECT 2", 2), ("VACUUM", 2), ("VACUUM; SELECT 1", 2)],
+    ("text", "atomic"),
+    [
+        ("", True),
+        ("SELECT 1", True),
+        ("BEGIN; SELECT 1; COMMIT", True),
+        ("BEGIN; SELECT 1; COMMIT; SELECT 2", False),
+        ("VACUUM", False),
+        ("VACUUM; SELECT 1", False),
+    ],
 )
-def test_how_often_a_script_commits(text: str, commits: int) -> None:
-    assert commits_of(units(text)) == commits
+def test_whether_a_script_is_committed_as_a_whole(text: str, *, atomic: bool) -> None:
+    assert is_atomic(units(text)) is atomic
 
 
 def test_the_checksum_of_a_unit_is_over_words_and_signs() -> None:

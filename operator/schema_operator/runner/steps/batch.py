@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Location, PartlyApplied, Reason, Retryable
@@ -74,7 +74,7 @@ class _Progress:
     def recount(self, applied: Collection[str]) -> None:
         """Count again, by the history: what was answered without waiting for the disk a crash may have undone."""
         self.done = 0
-        self._work.findings = self._before
+        self._work.findings = replace(self._before, warnings=self._work.findings.warnings)
         while self.done < len(self._batch) and self._batch[self.done].script.version.text in applied:
             self.count()
 
@@ -121,7 +121,7 @@ def _messages(work: Workplace, batch: Sequence[Simple], number: int) -> Iterator
     for part in with_limits((*one.unit.settings, *one.unit.statements)):
         match part:
             case Limit.PATIENT:
-                yield _Sent(work.session.message_to_be_patient(work.request.locks.give_up_seconds), number)
+                pass  # who has to wait is tried again by itself, and has its patience there
             case Limit.IMPOSED:
                 yield _Sent(work.session.message_to_impose(AT_ONCE), number)
             case _:

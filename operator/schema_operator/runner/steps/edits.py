@@ -27,9 +27,9 @@ def judge_edits(work: Workplace, scripts: ScriptSet, history: History) -> None:
     stored = look(work, lambda: store.stored_texts(work.session, [one.applied.version for one in found]), pinned=True)
     edited = [edits.edited(one, stored.get(one.applied.version)) for one in found]
     for first, sentence in edits.harmless(edited):
-        work.reporter.progress(Step.PLANNING, sentence, version=first)
+        work.reporter.note(Step.PLANNING, sentence, version=first)
     if work.request.checksums is ChecksumPolicy.STRICT:
         edits.refuse(edited, work.owner)
     for version, sentence in edits.warnings(edited, work.owner):
-        work.reporter.progress(Step.PLANNING, sentence, version=version)
+        work.reporter.note(Step.PLANNING, sentence, version=version)
         work.findings = work.findings.with_warning(sentence)

@@ -194,7 +194,7 @@ class _DetachedPartition:
 
 def drop(work: Workplace, index: Index) -> None:
     """Drop an index that an earlier attempt left, and say so."""
-    work.reporter.progress(
+    work.reporter.note(
         Step.APPLYING, f"dropping the invalid index {index.qualified}, which an attempt before left behind"
     )
     leavings.drop(work.session, index, Watch(work))

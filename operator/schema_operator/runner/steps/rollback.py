@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schema_operator.runner.workplace import Workplace
-    from schema_operator.scripts.script import Source
+    from schema_operator.scripts.script import Script, Source
 
 
-def rollback(work: Workplace, applied: AppliedVersion) -> None:
-    """Roll a version back; raises `Failed` where a statement fails, and as `units.carry_out` does."""
+def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) -> None:
+    """Roll a version back; `script` is what is there of it now, to know where in its file the stored text stands.
+
+    Raises `Failed` where a statement fails, and as `units.carry_out` does.
+    """
     version = applied.version.text
     source, variables = look(work, lambda: _stored(work, applied), pinned=True)
+    if script is not None and script.down is not None and script.down.text == source.text:
+        source = replace(source, file=script.down.file, line=script.down.line)
 
     def finish(begun: Begun) -> None:
         work.session.restore()

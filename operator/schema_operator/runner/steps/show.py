@@ -12,10 +12,10 @@ from schema_operator.history.records import Direction
 from schema_operator.postgres.guard import GUARD
 from schema_operator.postgres.sqlstate import ServerFailure, to_error
 from schema_operator.runner.steps.install import require_recordable
-from schema_operator.runner.steps.units import refuse_edited
+from schema_operator.runner.steps.units import refuse_edited, require_abandonable
 from schema_operator.runner.transaction import look
 from schema_operator.scripts.script import Source
-from schema_operator.scripts.units import commits_of, units_of
+from schema_operator.scripts.units import is_atomic, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,8 @@ def show(work: Workplace, decided: Plan) -> None:
     """
     if decided.changes:
         require_recordable(work)
+    for one in decided.abandons:
+        require_abandonable(work, one)
     rollbacks = look(work, lambda: _rollbacks(work, decided.rollbacks), pinned=True)
     baseline = tuple(_recorded(one) for one in decided.baseline)
     for script in decided.applies:
@@ -56,7 +58,8 @@ def _planned(version: str, action: Action, source: Source) -> PlannedVersion:
         action=action,
         file=source.file,
         statements=units[0].count if units else 0,
-        units=commits_of(units),
+        units=max(len(units), 1),
+        atomic=is_atomic(units),
     )
 
 

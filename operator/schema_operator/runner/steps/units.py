@@ -31,7 +31,7 @@ from schema_operator.runner.patience import Foreseen
 from schema_operator.runner.steps.interrupted import Trace, clean_quietly, trace_of
 from schema_operator.runner.steps.scripted import Part, place_of, run_statements
 from schema_operator.runner.steps.verify import NOTHING_LEFT
-from schema_operator.runner.transaction import Deed, alone, commit
+from schema_operator.runner.transaction import Deed, alone, commit, look
 from schema_operator.scripts.locking import locked_relations
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import Statement, statements_of
@@ -93,7 +93,7 @@ def carry_out(work: Workplace, task: Undertaking, begun_before: tuple[OpenUnit, 
 
 
 def _say_that_nothing_is_run(work: Workplace, task: Undertaking) -> None:
-    work.reporter.progress(
+    work.reporter.note(
         task.step,
         f"{task.source.file} holds no statement, so {task.what} does nothing but is written down",
         version=task.version,
@@ -106,16 +106,11 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
     Raises `Refused(PartlyApplied)` where it has been done after all, and as `transaction.commit` does.
     """
     version = begun.version.text
-    for unit in _units_begun(begun) if begun.event is UnitEvent.STARTED else ():
-        trace = trace_of(work, unit)
-        if alone(work, partial(trace.has_effect, begun.seen), work.session.renew, patient=waits_harmlessly(unit)):
-            raise Refused(
-                Reason.PARTLY_APPLIED,
-                f"{unit.command} of this version was done, or cannot be undone any more, when its run ended; want this "
-                "version until it is finished, then go back",
-                Location(version=version),
-            )
-        alone(work, partial(trace.clean, begun.seen), work.session.renew, patient=waits_harmlessly(unit))
+    for unit in _units_to_abandon(begun):
+        trace, patient = trace_of(work, unit), waits_harmlessly(unit)
+        done = alone(work, partial(trace.has_effect, begun.seen), work.session.renew, patient=patient)
+        _refuse_done(begun, unit, done=done)
+        alone(work, partial(trace.clean, begun.seen), work.session.renew, patient=patient)
 
     def body(_: Begun) -> None:
         store.complete_units(work.session, version, begun.direction, work.author)
@@ -124,6 +119,32 @@ def abandon(work: Workplace, begun: OpenUnit) -> None:
         return not any(one.version == begun.version for one in store.read(work.session).history.open)
 
     commit(work, Deed(body, closed, f"the end of what was begun of version {version}", OURS))
+
+
+def require_abandonable(work: Workplace, begun: OpenUnit) -> None:
+    """Raise what `abandon` would, and change nothing."""
+    for unit in _units_to_abandon(begun):
+        trace = trace_of(work, unit)
+
+        def has_effect(trace: Trace = trace) -> bool:
+            work.session.unpin()
+            return trace.has_effect(begun.seen)
+
+        _refuse_done(begun, unit, done=look(work, has_effect, pinned=False))
+
+
+def _units_to_abandon(begun: OpenUnit) -> tuple[Unit, ...]:
+    return _units_begun(begun) if begun.event is UnitEvent.STARTED else ()
+
+
+def _refuse_done(begun: OpenUnit, unit: Unit, *, done: bool) -> None:
+    if done:
+        raise Refused(
+            Reason.PARTLY_APPLIED,
+            f"{unit.command} of this version was done, or cannot be undone any more, when its run ended; want this "
+            "version until it is finished, then go back",
+            Location(version=begun.version.text),
+        )
 
 
 def _units_begun(begun: OpenUnit) -> tuple[Unit, ...]:

@@ -49,7 +49,12 @@ class _Format(Protocol):
 
 def within(name: str) -> bool:
     """Whether a file of a folder within may be a script, or say something of one."""
-    return name in _OF_FOLDERS or _is_of_flyway(name.removesuffix(".conf"))
+    return name in _OF_FOLDERS or deep_within(name)
+
+
+def deep_within(name: str) -> bool:
+    """Whether a file deeper than one folder may be a script, or say something of one."""
+    return _is_of_flyway(name.removesuffix(".conf"))
 
 
 def inventory(files: Iterable[File]) -> Inventory:
