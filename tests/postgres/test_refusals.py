@@ -327,7 +327,7 @@ def _no_canary(ended: Ended) -> None:
     ],
 )
 def test_a_first_run_that_is_refused_leaves_nothing_in_the_database(
-    product: Product, database: Database, tmp_path: Path, text: str, options: tuple[str, ...], reason: str
+    product: Product, database: Database, tmp_path: Path, *, text: str, options: tuple[str, ...], reason: str
 ) -> None:
     ended = product.run("--scripts", write(tmp_path / "a", {"1_a.up.sql": text}), *options)
     assert (ended.code, ended.report.reason) == (20, reason)
