@@ -5,6 +5,7 @@ DROP PROCEDURE schema_operator.emergency_rollback(varchar);
 DROP FUNCTION schema_operator.roll_back_by_hand(bigint, text);
 DROP FUNCTION schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text);
 DROP FUNCTION schema_operator.drop_temporary_tables(oid[]);
+DROP FUNCTION schema_operator.check_constraints(text);
 DROP FUNCTION schema_operator.run_down_steps(text, text, jsonb, text);
 DROP FUNCTION schema_operator.require_emergency_possible(text, text);
 DROP FUNCTION schema_operator.require_no_open_unit(text);
