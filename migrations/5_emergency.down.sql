@@ -7,6 +7,7 @@ DROP FUNCTION schema_operator.record_by_hand(text, text, text, text, text, text,
 DROP FUNCTION schema_operator.drop_temporary_tables(oid[]);
 DROP FUNCTION schema_operator.check_constraints(text);
 DROP FUNCTION schema_operator.run_down_steps(text, text, jsonb, text);
+DROP FUNCTION schema_operator.archive_before(jsonb, name[], text, text);
 DROP FUNCTION schema_operator.require_emergency_possible(text, text);
 DROP FUNCTION schema_operator.require_no_open_unit(text);
 DROP FUNCTION schema_operator.emergency_versions(text, text);

@@ -268,6 +268,27 @@ $$;
 COMMENT ON FUNCTION schema_operator.require_emergency_possible(text, text) IS
     'Raises where the versions of an owner above a version cannot be rolled back in one transaction, and says what to do.';
 
+CREATE FUNCTION schema_operator.archive_before(destroyed jsonb, schemas name[], version text, run text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    resolved jsonb;
+BEGIN
+    PERFORM set_config('search_path', coalesce((SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.number)
+                                                FROM unnest(schemas) WITH ORDINALITY AS s (name, number)), ''), true);
+    resolved := schema_operator.resolve_destroyed(destroyed);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    RETURN schema_operator.archive(
+        resolved, version, 'rollback', run,
+        '{"max_bytes": null, "above": "Skip", "keep_seconds": 2592000, "no_key": "Skip"}');
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.archive_before(jsonb, name[], text, text) IS
+    'Archives for 30 days what a statement of a rollback script is about to destroy, its names being looked up in some '
+    'schemas. In an emergency nothing is refused: what cannot be archived is said.';
+
 CREATE FUNCTION schema_operator.run_down_steps(version text, script text, steps jsonb, run text) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -283,8 +304,8 @@ DECLARE
     last integer;
     place text := 'before its first statement';
     statement text := '';
-    resolved jsonb;
-    archived jsonb := '[]';
+    archived jsonb;
+    schemas name[];
     state text;
     message text;
     detail text;
@@ -296,10 +317,14 @@ BEGIN
                                       jsonb_array_length(steps -> 'statements'), s.value ->> 'line', script)
                           ELSE format('the script %s, run whole', script) END ORDER BY s.number),
            array_agg(CASE WHEN jsonb_array_length(s.value -> 'destroyed') > 0 THEN s.value -> 'destroyed' END
-                     ORDER BY s.number)
-      INTO statements, places, destroyed
+                     ORDER BY s.number),
+           jsonb_agg(jsonb_build_object('what', 'what is destroyed by ' || script,
+                                        'skipped', 'not all of its statements can be read'))
+               FILTER (WHERE NOT s.value ? 'line' OR s.value ? 'unread')
+      INTO statements, places, destroyed, archived
     FROM jsonb_array_elements(steps -> 'statements') WITH ORDINALITY AS s (value, number);
     last := coalesce(cardinality(statements), 0);
+    archived := CASE WHEN archived IS NULL THEN '[]' ELSE jsonb_build_array(archived -> 0) END;
     PERFORM set_config('search_path', p.reset_val, true) FROM pg_settings AS p WHERE p.name = 'search_path';
     BEGIN
         -- From here to the end of the script names are looked up where the script looks them up. So nothing of ours below
@@ -308,12 +333,11 @@ BEGIN
             place := places[number];
             statement := statements[number];
             IF destroyed[number] IS NOT NULL THEN
-                resolved := schema_operator.resolve_destroyed(destroyed[number]);
+                schemas := pg_catalog.current_schemas(false);
                 script_role := pg_catalog.current_setting('role');
                 PERFORM pg_catalog.set_config('role', our_role, true);
-                archived := archived OPERATOR(pg_catalog.||) schema_operator.archive(
-                    resolved, version, 'rollback', run,
-                    '{"max_bytes": null, "above": "Skip", "keep_seconds": 2592000, "no_key": "Skip"}');
+                archived := archived OPERATOR(pg_catalog.||)
+                    schema_operator.archive_before(destroyed[number], schemas, version, run);
                 PERFORM pg_catalog.set_config('role', script_role, true);
             END IF;
             EXECUTE statement;
@@ -453,7 +477,7 @@ BEGIN
     IF path <> 'pg_catalog, pg_temp' THEN
         path_was_set := true;
         PERFORM set_config('search_path', p.reset_val, false) FROM pg_settings AS p WHERE p.name = 'search_path';
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     END IF;
     IF session_user <> ourselves THEN
         PERFORM set_config('session_authorization', ourselves, false);
@@ -469,6 +493,12 @@ BEGIN
     PERFORM schema_operator.check_constraints(applied.version);
     PERFORM schema_operator.drop_temporary_tables(tables);
 
+    PERFORM schema_operator.say(
+        CASE WHEN a.value ->> 'skipped' IS NULL
+             THEN format('archived %s: %s rows, in schema_operator.archive_%s', a.value ->> 'what', a.value ->> 'rows',
+                         a.value ->> 'archive')
+             ELSE format('not archived: %s: %s', a.value ->> 'what', a.value ->> 'skipped') END)
+    FROM jsonb_array_elements(archived) WITH ORDINALITY AS a (value, number) ORDER BY a.number;
     restored := schema_operator.restore_version(applied.version, schema_operator.person());
     PERFORM schema_operator.record_by_hand(
         applied.version, applied.owner, applied.resource_uid, 'Rollback of ' || applied.version, applied.script,
@@ -592,6 +622,7 @@ REVOKE ALL ON FUNCTION
     schema_operator.emergency_versions(text, text),
     schema_operator.require_no_open_unit(text),
     schema_operator.require_emergency_possible(text, text),
+    schema_operator.archive_before(jsonb, name[], text, text),
     schema_operator.run_down_steps(text, text, jsonb, text),
     schema_operator.check_constraints(text),
     schema_operator.drop_temporary_tables(oid[]),

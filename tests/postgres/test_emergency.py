@@ -505,7 +505,7 @@ def test_while_a_run_is_at_work_it_is_refused_with_a_sentence(
     try:
         database.wait_for(ASLEEP)
         said = refused(database, "1.0.0")
-        guard = "application_name LIKE 'schema-operator%' AND wait_event <> 'PgSleep'"
+        guard = "application_name LIKE 'schema-operator%' AND wait_event IS DISTINCT FROM 'PgSleep'"
         pid = database.value(f"SELECT pid FROM pg_stat_activity WHERE {guard}")
         assert "schema-operator/shop/shop" in said.error
         assert str(pid) in said.error
