@@ -489,7 +489,9 @@ def test_a_constraint_that_is_broken_at_the_end_of_a_script_is_told_with_it(
     }
     shop(product, tmp_path, files)
     said = refused(database, "1.1.0")
-    assert said.error.startswith("the rollback of 1.3.0 failed, at its end, by a deferred constraint: insert or update on")
+    assert said.error.startswith(
+        "the rollback of 1.3.0 failed, at its end, by a deferred constraint: insert or update on"
+    )
     assert said.sqlstate == "23503"
 
 
