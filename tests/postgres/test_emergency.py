@@ -256,6 +256,21 @@ def test_a_version_applied_in_part_is_in_the_way_until_it_is_written_down(
     assert "1.4.0 by postgres via psql" in ended.report.message
 
 
+def test_a_version_rolled_back_in_part_is_in_the_way_until_it_is_written_down(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    down = "DROP INDEX CONCURRENTLY half;\nDROP INDEX CONCURRENTLY missing;"
+    files = {"1.4.0_half.up.sql": "CREATE INDEX half ON item (size);", "1.4.0_half.down.sql": down}
+    folder = shop(product, tmp_path, files)
+    assert product.run("--scripts", folder, "--as", US, "--version", "1.0.0").code == 30
+    said = refused(database, "1.0.0")
+    assert said.error == "version 1.4.0 is rolled back in part: unit 1 of 2 of 1.4.0_half.down.sql is done"
+    assert psql.run(database, "CALL schema_operator.record_rollback('1.4.0')").code == 0
+    assert database.rows("TABLE schema_operator.open_units") == []
+    assert back(database, "1.0.0").code == 0
+    assert database.versions()[5:] == [f"{one}-rollback" for one in ("1.4.0", "1.3.0", "1.2.0", "1.1.0")]
+
+
 def test_what_was_begun_and_left_nothing_is_not_in_the_way(
     product: Product, database: Database, tmp_path: Path
 ) -> None:
@@ -376,6 +391,7 @@ SETTINGS = (
 CHANGES = (
     "SET search_path = other; SET ROLE {role}; SET lock_timeout = '1s'; SET DateStyle = 'German';"
     "SET client_min_messages = error; CREATE TEMP TABLE t (); DROP TABLE mine;"
+    "SET SESSION AUTHORIZATION {role}"
 )
 LOCAL_CHANGES = CHANGES.replace("SET ", "SET LOCAL ")
 
