@@ -20,6 +20,7 @@ from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
+from schema_operator.runner.steps.held import mark_seen
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
 from schema_operator.runner.steps.requirements import require_extensions
@@ -93,6 +94,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     checked: list[Plan] = []
     reading = history_of(work, lambda: checked.append(_plan_of_the_first(work, scripts)))
     work.findings = work.findings.with_history(reading.history)
+    mark_seen(work, scripts, recordable=reading.recordable)
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     if decided.changes and not reading.recordable:
@@ -187,6 +189,8 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
         request.out_of_order,
         requires=request.requires.versions,
         baseline=find_baseline(work, scripts, history),
+        resource=request.resource,
+        allow=request.allow,
     )
     require_extensions(work, decided)
     return decided
