@@ -64,10 +64,10 @@ OPEN = '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8]],["3","rollback"
 
 
 def test_the_history_is_one_query() -> None:
-    answers = Answers(("1 3 2", True, APPLIED, OPEN))
+    answers = Answers(("1 3 2", True, APPLIED, OPEN, True))
     reading = store.read(answers.session)
     assert len(answers.asked) == 1
-    assert (reading.control, reading.recordable) == (Version.parse("3"), True)
+    assert (reading.control, reading.recordable, reading.expired) == (Version.parse("3"), True, True)
     needs = (Version.parse("0.9"), Version.parse("0.8"))
     third = Version.parse("3")
     assert reading.history == History(
@@ -85,15 +85,15 @@ def test_the_history_is_one_query() -> None:
 
 
 def test_a_history_without_a_version_is_empty() -> None:
-    reading = store.read(Answers(("3", False, None, None)).session)
-    assert (reading.history, reading.recordable) == (History(), False)
+    reading = store.read(Answers(("3", False, None, None, None)).session)
+    assert (reading.history, reading.recordable, reading.expired) == (History(), False, False)
 
 
 DAMAGE = {
-    "no version of its own": ((None, True, None, None), "control_versions is empty"),
-    "a version of its own that is none": (("new", True, None, None), "'new'"),
-    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None), "'first'"),
-    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None), "'zero'"),
+    "no version of its own": ((None, True, None, None, None), "control_versions is empty"),
+    "a version of its own that is none": (("new", True, None, None, None), "'new'"),
+    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None, None), "'first'"),
+    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None, None), "'zero'"),
 }
 
 
