@@ -12,6 +12,7 @@ import msgspec
 from schema_operator.api import request as requests
 from schema_operator.api.request import (
     Acknowledgement,
+    BatchLimits,
     ChecksumPolicy,
     LockLimits,
     OutOfOrder,
@@ -124,6 +125,7 @@ def _with_options(request: RunRequest, options: argparse.Namespace) -> RunReques
             extensions=_added(request.requires.extensions, options.requires_extensions),
         ),
         allow=_added(request.allow, [Acknowledgement(name) for name in options.allow or ()]),
+        batches=_batches(request.batches, options),
         **_given(given),
     )
 
@@ -139,6 +141,22 @@ def _locks(limits: LockLimits, options: argparse.Namespace) -> LockLimits:
         "show_queries": options.show_queries,
     }
     return msgspec.structs.replace(limits, **_given(given))
+
+
+def _batches(limits: BatchLimits, options: argparse.Namespace) -> BatchLimits:
+    """Raise `Refused(InvalidRequest)` where the smallest batch would be larger than the largest."""
+    given = {
+        "target_seconds": options.batch_target_time,
+        "pause_seconds": options.batch_pause,
+        "max_lag_seconds": options.max_replication_lag,
+        "long_transaction_seconds": options.long_transaction,
+        "min_size": options.batch_min_size,
+        "max_size": options.batch_max_size,
+    }
+    try:
+        return msgspec.structs.replace(limits, **_given(given))
+    except ValueError as error:
+        raise Refused(Reason.INVALID_REQUEST, f"{error}; correct --batch-min-size or --batch-max-size") from None
 
 
 def _variables(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

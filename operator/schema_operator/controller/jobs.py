@@ -20,6 +20,7 @@ from schema_operator.api import request as requests
 from schema_operator.api.duration import seconds
 from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
 from schema_operator.api.request import (
+    BatchLimits,
     ConnectionFiles,
     LockLimits,
     Requirements,
@@ -29,7 +30,7 @@ from schema_operator.api.request import (
     TlsFiles,
     Verification,
 )
-from schema_operator.api.schema_migration import RequiresSpec, VerificationSpec
+from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, VerificationSpec
 from schema_operator.api.target_database import Connection, Locks, Runner
 from schema_operator.controller import names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
@@ -87,6 +88,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         requires=_requirements(spec.requires),
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
+        batches=_batch_limits(spec.batches),
     )
 
 
@@ -96,6 +98,21 @@ def _lock_limits(locks: Locks) -> LockLimits:
         give_up_seconds=seconds(locks.give_up_after),
         show_queries=locks.show_queries,
     )
+
+
+def _batch_limits(batches: BatchesSpec | None) -> BatchLimits:
+    """Give the limits that are said; what is absent is as the runner has it."""
+    if batches is None:
+        return BatchLimits()
+    durations = {
+        "target_seconds": batches.target_time,
+        "pause_seconds": batches.pause,
+        "max_lag_seconds": batches.max_replication_lag,
+        "long_transaction_seconds": batches.long_transaction,
+    }
+    sizes = {"min_size": batches.min_size, "max_size": batches.max_size}
+    given: dict[str, Any] = {name: seconds(text) for name, text in durations.items() if text is not None}
+    return BatchLimits(**given | {name: size for name, size in sizes.items() if size is not None})
 
 
 def _requirements(requires: RequiresSpec | None) -> Requirements:

@@ -21,7 +21,7 @@ from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
-from schema_operator.runner.steps.requirements import require_extensions
+from schema_operator.runner.steps.requirements import require_extensions, require_keys
 from schema_operator.runner.steps.rollback import rollback
 from schema_operator.runner.steps.show import show
 from schema_operator.runner.steps.units import abandon
@@ -96,6 +96,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     if decided.changes and not reading.recordable:
         require_recordable(work)
     _check_pending(work, decided)
+    require_keys(work, decided)
     _carry_out(work, decided, scripts)
 
 
@@ -107,6 +108,7 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
+    require_keys(work, decided)
     show(work, decided)
 
 

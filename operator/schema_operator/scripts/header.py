@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from schema_operator.api.request import TransactionMode
-    from schema_operator.scripts.script import Source
+    from schema_operator.scripts.script import BatchKey, Source
 
 MARK: Final = "schema-operator:"
 
@@ -25,13 +25,15 @@ class Header(msgspec.Struct, frozen=True):
     """Acknowledgements, of `Acknowledgement`."""
     copy_data: bool = False
     """Whether rows may follow COPY … FROM STDIN."""
+    batch: BatchKey | None = None
+    """By what the script is done in batches."""
 
     def applied_to(self, source: Source, mode: TransactionMode | None = None) -> Source:
         """Give the source as header and format (`mode`) want it run; the header, being nearer, counts first."""
         transaction = self.transaction or mode or source.transaction
-        if transaction is source.transaction and not self.copy_data:
+        if transaction is source.transaction and not self.copy_data and self.batch is None:
             return source
-        return replace(source, transaction=transaction, copy_data_allowed=self.copy_data)
+        return replace(source, transaction=transaction, copy_data_allowed=self.copy_data, batch=self.batch)
 
 
 NO_HEADER: Final = Header()

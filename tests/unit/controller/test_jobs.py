@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from schema_operator.api import request as requests
-from schema_operator.api.request import Acknowledgement, ChecksumPolicy, LockLimits, Requirements, TransactionMode
+from schema_operator.api.request import (
+    Acknowledgement,
+    BatchLimits,
+    ChecksumPolicy,
+    LockLimits,
+    Requirements,
+    TransactionMode,
+)
 from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
@@ -89,6 +96,30 @@ ASKED: list[tuple[str, dict[str, Any], dict[str, Any], str, Any]] = [
     ("required versions", {"requires": {"versions": ["1"]}}, {}, "requires", Requirements(versions=("1",))),
     ("required extensions", {"requires": {"extensions": ["a"]}}, {}, "requires", Requirements(extensions=("a",))),
     ("baseline", {"baseline": "0.9"}, {}, "baseline", "0.9"),
+    (
+        "batches",
+        {
+            "batches": {
+                "targetTime": "50ms",
+                "pause": "1s",
+                "maxReplicationLag": "1m",
+                "longTransaction": "10m",
+                "minSize": 5,
+                "maxSize": 500,
+            }
+        },
+        {},
+        "batches",
+        BatchLimits(
+            target_seconds=0.05,
+            pause_seconds=1.0,
+            max_lag_seconds=60.0,
+            long_transaction_seconds=600.0,
+            min_size=5,
+            max_size=500,
+        ),
+    ),
+    ("one limit of batches", {"batches": {"maxSize": 500}}, {}, "batches", BatchLimits(max_size=500)),
     ("allow", {"allow": ["CopyData"]}, {}, "allow", (Acknowledgement.COPY_DATA,)),
     (
         "transaction",
@@ -118,7 +149,7 @@ def test_what_the_resources_say_reaches_the_runner(
 def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> None:
     request = jobs.request_of(migration(), target(), START)
     bare = requests.RunRequest(run="r", actor="a")
-    fields = ("checksums", "locks", "variables", "requires", "baseline", "allow", "out_of_order")
+    fields = ("checksums", "locks", "variables", "requires", "baseline", "allow", "batches", "out_of_order")
     assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
 
 

@@ -28,7 +28,7 @@ def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) ->
     Raises `Failed` where a statement fails, and as `units.carry_out` does.
     """
     version = applied.version.text
-    source, variables = look(work, lambda: _stored(work, applied), pinned=True)
+    source, variables = look(work, lambda: stored_source(work, applied), pinned=True)
     if script is not None and script.down is not None and script.down.text == source.text:
         source = replace(source, file=script.down.file, line=script.down.line)
 
@@ -45,7 +45,7 @@ def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) ->
     work.findings = work.findings.with_rolled_back(applied)
 
 
-def _stored(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
+def stored_source(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
     """Read the rollback script, and the variables it needs: those its version was applied with come first."""
     stored = store.stored_scripts(work.session, applied.version)
     if stored.down is None:
