@@ -32,6 +32,8 @@ class Key:
     column: str
     type: int
     """Oid of its type."""
+    type_name: tuple[str, str]
+    """Schema and name of it."""
     operators: str
     """Schema of the operators by which it is ordered."""
 
@@ -59,6 +61,8 @@ class _Column:
     kind: str
     has_children: bool
     type: int | None
+    type_name: str | None
+    type_schema: str | None
     never_null: bool | None
     operators: str | None
 
@@ -82,7 +86,7 @@ def key_of(session: Session, relation: int, column: str) -> Key:
     """
     rows = session.query(QUERIES["column"], {"table": relation, "column": column})
     found = _Column(*rows[0]) if rows else None
-    if found is None or found.type is None:
+    if found is None or found.type is None or found.type_name is None or found.type_schema is None:
         raise Refused(Reason.OBJECT_NOT_FOUND, f"the table has no column {column}; correct batch= in the script")
     table, name = qualified(found.schema, found.table), qualified(found.schema, found.table, column)
     if found.kind not in _TABLES or found.has_children:
@@ -104,7 +108,8 @@ def key_of(session: Session, relation: int, column: str) -> Key:
             "name a column that has one, as a primary key has, or build it before: CREATE INDEX CONCURRENTLY ON "
             f"{table} ({quoted(column)})",
         )
-    return Key(relation, found.schema, found.table, column, found.type, found.operators)
+    type_name = (found.type_schema, found.type_name)
+    return Key(relation, found.schema, found.table, column, found.type, type_name, found.operators)
 
 
 PLAIN_TEXT: Final = QUERIES["plain_text"]
@@ -129,10 +134,23 @@ def span(session: Session, key: Key, after: str | None, last: str, size: int) ->
     return Span(last, left) if left else None
 
 
-def estimate(session: Session, key: Key, after: str | None, last: str) -> int:
-    """Say how many rows the planner expects above a key and up to the last."""
-    query = QUERIES["estimate"].format(**_names(key), range=_range(key, after))
-    (((plan, *_),),) = session.query(query, {"after": after, "last": last})
+def estimate(session: Session, key: Key, after: str | None, last: str, walked: int) -> int:
+    """Say how many rows there are, about, of which so many are gone through already, up to a key.
+
+    What the planner expects of the whole table is right where it has never looked at it; what it expects of the rest is
+    right where rows were deleted on the way.
+    """
+    whole = _expected(session, QUERIES["estimate"].format(**_names(key), range=sql.SQL("true")), {})
+    rest = _expected(
+        session,
+        QUERIES["estimate"].format(**_names(key), range=_range(key, after)),
+        {"after": after, "last": last},
+    )
+    return max(whole, walked + rest)
+
+
+def _expected(session: Session, query: sql.Composed, parameters: dict[str, object]) -> int:
+    (((plan, *_),),) = session.query(query, parameters)
     return int(plan["Plan"]["Plan Rows"])
 
 
@@ -141,8 +159,8 @@ def _names(key: Key) -> dict[str, sql.Composable]:
 
 
 def _range(key: Key, after: str | None) -> sql.Composable:
-    column, schema = sql.Identifier(key.column), sql.Identifier(key.operators)
-    upper = sql.SQL("{} OPERATOR({}.<=) %(last)s").format(column, schema)
+    column, schema, kind = sql.Identifier(key.column), sql.Identifier(key.operators), sql.Identifier(*key.type_name)
+    upper = sql.SQL("{} OPERATOR({}.<=) %(last)s::{}").format(column, schema, kind)
     if after is None:
         return upper
-    return sql.SQL("{} OPERATOR({}.>) %(after)s AND {}").format(column, schema, upper)
+    return sql.SQL("{} OPERATOR({}.>) %(after)s::{} AND {}").format(column, schema, kind, upper)

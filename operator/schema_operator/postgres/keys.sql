@@ -7,11 +7,11 @@ SELECT pg_catalog.to_regclass(%(table)s)::pg_catalog.oid::pg_catalog.int8,
 
 -- column --
 -- What a column is: its table's schema, name and kind, whether others inherit from the table, then, absent where there is
--- no such column, its type, whether it is never null, and the schema of the operators of a whole index that begins with it
+-- no such column, its type (oid, name, schema), whether it is never null, and the schema of the operators of a whole index that begins with it
 -- and is in its order, as ORDER BY would use it.
 SELECT n.nspname::text, c.relname::text, c.relkind::text,
        c.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhparent = c.oid),
-       a.atttypid::int8,
+       a.atttypid::int8, y.typname::text, (SELECT q.nspname::text FROM pg_namespace AS q WHERE q.oid = y.typnamespace),
        a.attnotnull AND NOT EXISTS (
            SELECT FROM pg_constraint AS k
            WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated),
@@ -30,6 +30,7 @@ SELECT n.nspname::text, c.relname::text, c.relkind::text,
 FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attname = %(column)s AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_type AS y ON y.oid = a.atttypid
 WHERE c.oid = %(table)s::int8::oid;
 
 -- plain_text --

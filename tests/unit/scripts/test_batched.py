@@ -242,4 +242,4 @@ def test_the_grammar_reads_what_will_be_sent() -> None:
     with pytest.raises(Refused) as refused:
         check_pending(script(f"DELETE FROM item WHERE {RANGE} AND a = = 1").scripts, 18)
     assert refused.value.reason is Reason.SYNTAX_ERROR
-    assert (refused.value.location.line, refused.value.location.column) == (2, 76)
+    assert (refused.value.location.line, refused.value.location.column) == (2, 72)

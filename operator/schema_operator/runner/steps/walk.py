@@ -174,12 +174,11 @@ class Walk:
         if last is None or lowest is None:
             return
         self._next = keys.span(self._session, key, after, last, first_size(self._work.request.batches))
-        left = keys.estimate(self._session, key, after, last) if self._next else 0
-        self._ground = _Ground(key, target, lowest, self._walked + left)
+        self._ground = _Ground(key, target, lowest, keys.estimate(self._session, key, after, last, self._walked))
 
     def _do(self, span: Span) -> float:
         """Do one batch, and give the seconds it took."""
-        before, limits = self._position, self._work.request.batches
+        before = self._position
         done, following, began = before, self._next, 0.0
 
         def body(begun: Begun) -> None:
@@ -188,16 +187,9 @@ class Walk:
             changed = self._run(before, span)
             seconds = time.monotonic() - began
             self._session.step_aside(keys.PLAIN_TEXT)
-            done = BatchPosition(
-                before.started, before.batch + 1, before.upto, span.upto, before.last, span.rows, changed, seconds
-            )
-            task = self._task
-            recorded = store.record_batch(
-                self._session, task.part.version, task.direction, self._work.request.run, done
-            )
-            if recorded != begun.transaction:
-                raise transaction_ended(task.place)
-            size = next_size(span.rows, seconds, limits)
+            done = _after(before, span, changed, seconds)
+            self._write_down(done, begun)
+            size = next_size(span.rows, seconds, self._work.request.batches)
             following = keys.span(self._session, self._there.key, span.upto, before.last or "", size)
 
         def is_done() -> bool:
@@ -207,6 +199,12 @@ class Walk:
         self._position, self._next = done, following
         self._walked += span.rows
         return time.monotonic() - began
+
+    def _write_down(self, done: BatchPosition, begun: Begun) -> None:
+        task = self._task
+        run = self._work.request.run
+        if store.record_batch(self._session, task.part.version, task.direction, run, done) != begun.transaction:
+            raise transaction_ended(task.place)
 
     @property
     def _there(self) -> _Ground:
@@ -218,17 +216,13 @@ class Walk:
         """Run the statement for the rows of a batch, and give how many it changed."""
         ground, first = self._there, before.upto is None
         statement = filled_in(with_parameters(self._task.statement, first=first), self._task.part)
-        values = [before.upto or ground.lowest if first else before.upto or "", span.upto]
+        values = [ground.lowest if before.upto is None else before.upto, span.upto]
         if ground.target is None:
-            result = self._send(statement, Checked(statement.sql, 0), values)
-            return result.command_tuples or 0
-        key = ground.key
+            return self._send(statement, Checked(statement.sql, 0), values).command_tuples or 0
         if ground.target.inserts:
             values.append(before.last or "")
-            outside = f"key {key.above('$2')} AND key {key.at_most('$3')}"
-        else:
-            outside = f"NOT (key {key.above('$1', itself=first)} AND key {key.at_most('$2')})"
-        result = self._send(statement, checked(statement.sql, ground.target, key.column, outside), values)
+        sent = checked(statement.sql, ground.target, ground.key.column, _outside(ground, first=first))
+        result = self._send(statement, sent, values)
         changed, strayed = (int(result.get_value(0, column) or 0) for column in (0, 1))
         if strayed:
             raise self._strayed(strayed, inserts=ground.target.inserts)
@@ -251,9 +245,7 @@ class Walk:
         if inserts:
             what = f"inserts {rows} rows that it would come to later, and so might never end"
         else:
-            what = (
-                f"changes {rows} rows whose {column} is not in the range of the batch, so that rows would be done twice"
-            )
+            what = f"changes {rows} rows whose {column} is outside of the batch, so that some could be done twice"
         return Failed(
             Reason.OUTSIDE_BATCH,
             f"the statement {what}; let all of its conditions hold for the range, and leave {column} as it is; the "
@@ -273,6 +265,22 @@ class Walk:
             version=version,
             percent=self._work.findings.percent(1 + fraction, 1),
         )
+
+
+def _after(before: BatchPosition, span: Span, changed: int, seconds: float) -> BatchPosition:
+    number = before.batch + 1
+    return BatchPosition(before.started, number, before.upto, span.upto, before.last, span.rows, changed, seconds)
+
+
+def _outside(ground: _Ground, *, first: bool) -> str:
+    """Write the condition under which a changed row is none of its batch.
+
+    A new row may be anywhere but in what is still to come, or else there might be no end.
+    """
+    key = ground.key
+    if ground.target is not None and ground.target.inserts:
+        return f"key {key.above('$2')} AND key {key.at_most('$3')}"
+    return f"NOT (key {key.above('$1', itself=first)} AND key {key.at_most('$2')})"
 
 
 def walk_of(work: Workplace, task: Undertaking, unit: Unit) -> Walk:
