@@ -87,6 +87,8 @@ class PlannedVersion(Record, frozen=True, kw_only=True):
     """In how many parts it would be committed."""
     atomic: bool = True
     """Whether it would be committed as a whole, so that a failure leaves nothing of it."""
+    in_batches: bool = False
+    """Whether it would be done in batches of rows, each committed by itself."""
 
 
 class Server(Record, frozen=True, kw_only=True):

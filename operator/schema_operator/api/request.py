@@ -66,10 +66,10 @@ class Acknowledgement(StrEnum):
     """`COPY … FROM STDIN` with its rows in the script is accepted."""
     LONG_NAME = "LongName"
     """A name that PostgreSQL will cut off is accepted, with a warning."""
-    REAPPLY = "Reapply"
-    """A version that a person rolled back in SQL is applied again."""
     DELETES_DATA = "DeletesData"
     """What cannot be archived is destroyed all the same, with a warning."""
+    REAPPLY = "Reapply"
+    """A version that a person rolled back in SQL is applied again."""
 
 
 @unique
@@ -191,6 +191,25 @@ class ArchivePolicy(Record, frozen=True, kw_only=True):
         return self.mode is ArchiveMode.ARCHIVE
 
 
+class BatchLimits(Record, frozen=True, kw_only=True):
+    """How scripts that are done in batches go through a table."""
+
+    target_seconds: Annotated[float, msgspec.Meta(ge=0.001)] = 0.01
+    """How long the statement of one batch should take: about that long others may wait for its rows."""
+    pause_seconds: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    """The rest after each batch."""
+    max_lag_seconds: Annotated[float, msgspec.Meta(ge=0.001)] = 10.0
+    """How far a standby may be behind."""
+    long_transaction_seconds: Annotated[float, msgspec.Meta(ge=0.001)] = 60.0
+    """The age of an open transaction of others from which on batches go slower."""
+    min_size: Annotated[int, msgspec.Meta(ge=1)] = 100
+    max_size: Annotated[int, msgspec.Meta(ge=1)] = 50_000
+
+    def __post_init__(self) -> None:
+        if self.min_size > self.max_size:
+            raise ValueError(f"the smallest batch has {self.min_size} rows, and the largest {self.max_size}")
+
+
 class Requirements(Record, frozen=True, kw_only=True):
     """What must be there before anything is applied."""
 
@@ -247,6 +266,7 @@ class RunRequest(Record, frozen=True, kw_only=True):
     is recorded yet."""
     allow: tuple[Acknowledgement, ...] = ()
     """What somebody has said is meant."""
+    batches: BatchLimits = BatchLimits()
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
 

@@ -8,7 +8,17 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from schema_operator.api import version
-from schema_operator.api.model import ApiModel, Condition, ResourceName, distinct, keyed_by, rule, rules
+from schema_operator.api.model import (
+    ApiModel,
+    Condition,
+    Duration,
+    PositiveDuration,
+    ResourceName,
+    distinct,
+    keyed_by,
+    rule,
+    rules,
+)
 from schema_operator.api.report import Action, VerificationResult
 from schema_operator.api.request import (
     VARIABLE_NAME,
@@ -35,6 +45,7 @@ _SOMETHING = rule(
 VersionText = Annotated[str, _VERSION, Field(json_schema_extra=rules(_NO_ROLLBACK))]
 ReachedVersion = Annotated[str, _VERSION, Field(json_schema_extra=rules(_NO_ROLLBACK, _SOMETHING))]
 """A version that something must have been applied for."""
+BatchSize = Annotated[int, Field(ge=1, le=10_000_000)]
 ScriptText = Annotated[str, StringConstraints(max_length=INLINE_LIMIT)]
 
 
@@ -191,6 +202,36 @@ class SchemaMigrationSpec(ApiModel):
     names of more than 63 bytes, which PostgreSQL cuts off. DeletesData: that a script destroys what cannot be
     archived. Reapply: a version that a person rolled back in SQL (in an emergency); without it, one waits for a change
     of the spec after that was shown."""
+    batches: BatchesSpec | None = None
+    """How scripts that are done in batches go through a table."""
+
+
+class BatchesSpec(ApiModel):
+    """How scripts that are done in batches (`-- schema-operator: batch=TABLE.COLUMN`) go through a table."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.minSize) || !has(self.maxSize) || self.minSize <= self.maxSize",
+                "minSize must not be above maxSize",
+            )
+        )
+    )
+
+    target_time: PositiveDuration | None = None
+    """How long the statement of one batch should take; the number of rows follows from it. About that long another
+    session may wait for one of these rows. Absent, 10ms."""
+    pause: Duration | None = None
+    """How long to rest after each batch. Absent, not at all."""
+    max_replication_lag: PositiveDuration | None = None
+    """How far a standby may be behind. From half of it on, batches wait until it has caught up. Absent, 10s."""
+    long_transaction: PositiveDuration | None = None
+    """The age of an open transaction of another session from which on batches go at a quarter of their pace, because
+    vacuum cannot remove the old rows while it is open. Absent, 1m."""
+    min_size: BatchSize | None = None
+    """The least rows of a batch. Absent, 100."""
+    max_size: BatchSize | None = None
+    """The most rows of a batch. Absent, 50000."""
 
 
 @unique

@@ -95,6 +95,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_scripts(parser.add_argument_group("what scripts may rely on"))
     _add_limits(parser.add_argument_group("rules and limits"))
     _add_archives(parser.add_argument_group("archives of what scripts destroy"))
+    _add_batches(parser.add_argument_group("scripts that are done in batches"))
     _add_output(parser.add_argument_group("output"))
 
 
@@ -201,6 +202,32 @@ def _add_archives(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_batches(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--batch-target-time",
+        type=_positive_duration,
+        metavar="DURATION",
+        help="how long the statement of one batch should take, by which the number of its rows is chosen; absent, 10ms",
+    )
+    group.add_argument(
+        "--batch-pause", type=_duration, metavar="DURATION", help="how long to rest after each batch; absent, 0"
+    )
+    group.add_argument("--batch-min-size", type=_rows, metavar="ROWS", help="the least rows of a batch; absent, 100")
+    group.add_argument("--batch-max-size", type=_rows, metavar="ROWS", help="the most rows of a batch; absent, 50000")
+    group.add_argument(
+        "--max-replication-lag",
+        type=_positive_duration,
+        metavar="DURATION",
+        help="how far a standby may be behind: batches wait from half of it on; absent, 10s",
+    )
+    group.add_argument(
+        "--long-transaction",
+        type=_positive_duration,
+        metavar="DURATION",
+        help="the age of another session's transaction from which on batches go slower; absent, 1m",
+    )
+
+
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--log-format", choices=["json", "text"], help="json for a request, else text, unless given")
     group.add_argument(
@@ -238,6 +265,13 @@ def _size(text: str) -> int:
         return in_bytes(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, or a size like 500Mi or 1Gi") from None
+
+
+def _rows(text: str) -> int:
+    """Read a number of rows."""
+    if not text.isdecimal() or not text.isascii() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; give 1 or more")
+    return int(text)
 
 
 def _positive_duration(text: str) -> float:

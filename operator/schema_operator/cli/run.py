@@ -15,6 +15,7 @@ from schema_operator.api.request import (
     Acknowledgement,
     ArchiveMode,
     ArchivePolicy,
+    BatchLimits,
     ChecksumPolicy,
     LockLimits,
     OutOfOrder,
@@ -128,6 +129,7 @@ def _with_options(request: RunRequest, options: argparse.Namespace) -> RunReques
             extensions=_added(request.requires.extensions, options.requires_extensions),
         ),
         allow=_added(request.allow, [Acknowledgement(name) for name in options.allow or ()]),
+        batches=_batches(request.batches, options),
         **_given(given),
     )
 
@@ -153,6 +155,22 @@ def _archives(policy: ArchivePolicy, options: argparse.Namespace) -> ArchivePoli
         "keep_seconds": options.archive_keep,
     }
     return msgspec.structs.replace(policy, **_given(given))
+
+
+def _batches(limits: BatchLimits, options: argparse.Namespace) -> BatchLimits:
+    """Raise `Refused(InvalidRequest)` where the smallest batch would be larger than the largest."""
+    given = {
+        "target_seconds": options.batch_target_time,
+        "pause_seconds": options.batch_pause,
+        "max_lag_seconds": options.max_replication_lag,
+        "long_transaction_seconds": options.long_transaction,
+        "min_size": options.batch_min_size,
+        "max_size": options.batch_max_size,
+    }
+    try:
+        return msgspec.structs.replace(limits, **_given(given))
+    except ValueError as error:
+        raise Refused(Reason.INVALID_REQUEST, f"{error}; correct --batch-min-size or --batch-max-size") from None
 
 
 def _variables(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from schema_operator.api.duration import seconds
 from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
 from schema_operator.api.request import (
     ArchivePolicy,
+    BatchLimits,
     ConnectionFiles,
     LockLimits,
     Requirements,
@@ -30,7 +31,7 @@ from schema_operator.api.request import (
     TlsFiles,
     Verification,
 )
-from schema_operator.api.schema_migration import RequiresSpec, VerificationSpec
+from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, VerificationSpec
 from schema_operator.api.size import in_bytes
 from schema_operator.api.target_database import Archives, Connection, Locks, Runner
 from schema_operator.controller import names, source
@@ -90,6 +91,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         requires=_requirements(spec.requires),
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
+        batches=_batch_limits(spec.batches),
     )
 
 
@@ -108,6 +110,21 @@ def _archive_policy(archives: Archives) -> ArchivePolicy:
         above=archives.above,
         keep_seconds=seconds(archives.keep),
     )
+
+
+def _batch_limits(batches: BatchesSpec | None) -> BatchLimits:
+    """Give the limits that are said; what is absent is as the runner has it."""
+    if batches is None:
+        return BatchLimits()
+    durations = {
+        "target_seconds": batches.target_time,
+        "pause_seconds": batches.pause,
+        "max_lag_seconds": batches.max_replication_lag,
+        "long_transaction_seconds": batches.long_transaction,
+    }
+    sizes = {"min_size": batches.min_size, "max_size": batches.max_size}
+    given: dict[str, Any] = {name: seconds(text) for name, text in durations.items() if text is not None}
+    return BatchLimits(**given | {name: size for name, size in sizes.items() if size is not None})
 
 
 def _requirements(requires: RequiresSpec | None) -> Requirements:

@@ -12,7 +12,8 @@ VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
        ('events', 'INSERT'),
        ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT'),
        ('archives', 'SELECT'),
-       ('held_versions', 'SELECT'), ('held_seen', 'SELECT'), ('held_seen', 'INSERT')
+       ('held_versions', 'SELECT'), ('held_seen', 'SELECT'), ('held_seen', 'INSERT'),
+       ('batch_positions', 'SELECT'), ('batch_positions', 'INSERT')
 
 -- access --
 -- Whose the control schema is, whose its tables are, whether their owner is a superuser, whether this role may become
@@ -60,7 +61,7 @@ SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
                         ORDER BY position NULLS FIRST, applied_at)::text
         FROM schema_operator.applied_versions),
        (SELECT json_agg(json_build_array(version, action, owner, unit, units, checksum, event,
-                                         CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[])
+                                         CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[], batches)
                         ORDER BY position)::text
         FROM schema_operator.open_units),
        (SELECT json_agg(json_build_array(version, owner, position,
@@ -154,6 +155,38 @@ SELECT EXISTS (
     SELECT FROM schema_operator.statement_journal
     WHERE run = %(run)s::text AND version = %(version)s::text AND action = %(action)s::text AND unit = %(unit)s::int4
       AND event = %(event)s::text);
+
+-- begin_batches --
+-- An undertaking in batches begins: its row before the first batch. The journal has just got the row it belongs to.
+INSERT INTO schema_operator.batch_positions
+       (started, batch, version, action, run, last_key, rows_walked, rows_changed, seconds)
+SELECT max(position), 0, %(version)s::text, %(action)s::text, %(run)s::text, %(last)s::text, 0, 0, 0
+FROM schema_operator.statement_journal
+WHERE version = %(version)s::text AND action = %(action)s::text AND event = 'Started'
+RETURNING started;
+
+-- record_batch --
+-- A batch is done.
+INSERT INTO schema_operator.batch_positions
+       (started, batch, version, action, run, after_key, upto_key, last_key, rows_walked, rows_changed, seconds)
+VALUES (%(started)s::int8, %(batch)s::int4, %(version)s::text, %(action)s::text, %(run)s::text, %(after)s::text,
+        %(upto)s::text, %(last)s::text, %(walked)s::int8, %(changed)s::int8, %(seconds)s::float8)
+RETURNING pg_current_xact_id()::text;
+
+-- last_batch --
+-- How far the newest undertaking with a version has come, and how many rows it went through and changed.
+SELECT p.started, p.batch, p.after_key, p.upto_key, p.last_key, s.walked::int8, s.changed::int8, p.seconds
+FROM schema_operator.batch_positions AS p,
+     LATERAL (SELECT sum(o.rows_walked), sum(o.rows_changed) FROM schema_operator.batch_positions AS o
+              WHERE o.started = p.started) AS s (walked, changed)
+WHERE p.started = (SELECT max(position) FROM schema_operator.statement_journal
+                   WHERE version = %(version)s::text AND action = %(action)s::text AND event = 'Started')
+ORDER BY p.batch DESC LIMIT 1;
+
+-- batch_recorded --
+-- Whether a batch is done: what became of a transaction whose COMMIT was not answered.
+SELECT EXISTS (
+    SELECT FROM schema_operator.batch_positions WHERE started = %(started)s::int8 AND batch = %(batch)s::int4);
 
 -- applied_by_run --
 -- The versions that a run has applied: what became of transactions whose COMMITs were not answered.

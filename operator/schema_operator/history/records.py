@@ -65,11 +65,18 @@ class OpenUnit:
     """What was begun; empty in other rows."""
     seen: tuple[int, ...]
     """Oids of the indexes that were there when it was begun."""
+    batches: int = 0
+    """How many batches of its rows are done; 0 for a unit that is not done in batches."""
 
     @property
     def finished(self) -> bool:
         """Whether the unit is done."""
         return self.event is UnitEvent.FINISHED
+
+    @property
+    def stays(self) -> bool:
+        """Whether something of the unit is committed."""
+        return self.finished or self.batches > 0
 
 
 def still_begun(rows: Iterable[OpenUnit]) -> dict[int, OpenUnit]:
@@ -114,8 +121,8 @@ class History:
         return tuple(one for one in self.open if one.version == version and one.direction is direction)
 
     def is_half_done(self, version: Version, direction: Direction) -> bool:
-        """Whether units of a version are done, but not all."""
-        return any(one.finished for one in self.open_units(version, direction))
+        """Whether units of a version are done, or batches of one, but not all."""
+        return any(one.stays for one in self.open_units(version, direction))
 
     def get(self, version: Version) -> AppliedVersion | None:
         """Find a version (`1.0` finds `1.0.0`); None where it is not applied."""
@@ -212,6 +219,28 @@ class JournalEntry:
     units: int
     checksum: str
     statements: str
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPosition:
+    """How far a version has come that is done in batches."""
+
+    started: int
+    """Identity of the undertaking: the position of its first row in the journal."""
+    batch: int
+    """Number of the batch; 0 before the first."""
+    after: str | None
+    """The key above which the batch has its rows; None in the first, which has all up to `upto`."""
+    upto: str | None
+    """The highest key of the batch; None before the first."""
+    last: str | None
+    """The highest key when the undertaking began; None where the table was empty."""
+    walked: int = 0
+    """How many rows the batch went through."""
+    changed: int = 0
+    """How many rows its statement changed."""
+    seconds: float = 0.0
+    """How long its statement took."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from schema_operator.history.records import (
     Access,
     AppliedVersion,
     Author,
+    BatchPosition,
     Change,
     Direction,
     HeldVersion,
@@ -38,7 +39,7 @@ _RECORD: Final = b"schema_operator_record"
 NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 _Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
-_OpenUnit = tuple[str, str, str | None, int, int, str, str, str, tuple[int, ...] | None]
+_OpenUnit = tuple[str, str, str | None, int, int, str, str, str, tuple[int, ...] | None, int]
 _Held = tuple[str, str | None, int, str, str, dict[str, int]]
 _ACCESS: Final = QUERIES["access"].format(needed=QUERIES["needed"])
 _HISTORY: Final = QUERIES["history"].format(needed=QUERIES["needed"])
@@ -235,6 +236,42 @@ def drop_expired_archives(session: Session) -> list[int]:
     return list(session.query(QUERIES["drop_expired_archives"])[0][0])
 
 
+def begin_batches(session: Session, version: str, direction: Direction, run: str, last: str | None) -> BatchPosition:
+    """Write down that a version is begun that is done in batches; its row of the journal has just been written."""
+    parameters: dict[str, object] = {"version": version, "action": direction, "run": run, "last": last}
+    ((started,),) = session.query(QUERIES["begin_batches"], parameters)
+    return BatchPosition(started, 0, None, None, last)
+
+
+def record_batch(session: Session, version: str, direction: Direction, run: str, one: BatchPosition) -> str:
+    """Write down that a batch is done; gives the id of the transaction it is part of."""
+    parameters: dict[str, object] = {
+        "started": one.started,
+        "batch": one.batch,
+        "version": version,
+        "action": direction,
+        "run": run,
+        "after": one.after,
+        "upto": one.upto,
+        "last": one.last,
+        "walked": one.walked,
+        "changed": one.changed,
+        "seconds": one.seconds,
+    }
+    return str(session.query(QUERIES["record_batch"], parameters)[0][0])
+
+
+def last_batch(session: Session, version: str, direction: Direction) -> BatchPosition | None:
+    """Give how far a version has come; `walked` and `changed` are of all its batches. None where nothing is known."""
+    rows = session.query(QUERIES["last_batch"], {"version": version, "action": direction})
+    return BatchPosition(*rows[0]) if rows else None
+
+
+def batch_recorded(session: Session, started: int, batch: int) -> bool:
+    """Say whether a batch is done."""
+    return bool(session.query(QUERIES["batch_recorded"], {"started": started, "batch": batch})[0][0])
+
+
 def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:
     """Say whether a run has applied or rolled back a version."""
     parameters: dict[str, object] = {"run": run, "version": version, "action": _action(rollback=rollback)}
@@ -271,9 +308,10 @@ def _open_unit(  # noqa: PLR0917 (the columns of a row)
     event: str,
     statements: str,
     seen: tuple[int, ...] | None,
+    batches: int,
 ) -> OpenUnit:
     what, before = UnitEvent(event), seen or ()
-    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before)
+    return OpenUnit(_version(text), Direction(action), owner, unit, units, checksum, what, statements, before, batches)
 
 
 def _newest(control_versions: Iterable[str]) -> Version:

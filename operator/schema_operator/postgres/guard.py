@@ -103,6 +103,25 @@ class Guard:
         """Cancel an autovacuum, unless it prevents wraparound; raises `ServerFailure` where we may not."""
         self._execute(QUERIES["cancel_autovacuum"], {"pid": pid})
 
+    def standbys(self) -> tuple[int, tuple[tuple[str, int], ...]]:
+        """Give the end of the write-ahead log, and by name how far each standby that can be seen has replayed it."""
+        rows = self._execute(QUERIES["standbys"])
+        return rows[0][0], tuple((name, replayed) for _, name, replayed in rows if name is not None)
+
+    def long_transactions(self, seconds: float, pid: int) -> tuple[Holder, ...]:
+        """Say whose transactions are open for longer, the longest first, other than ours and those of a session."""
+        parameters: dict[str, object] = {"seconds": seconds, "ours": [self.pid, pid]}
+        return tuple(Holder(*row) for row in self._execute(QUERIES["long_transactions"], parameters))
+
+    def may_see_others(self) -> bool:
+        """Say whether our role sees what the two above are about."""
+        return bool(self._execute(QUERIES["may_see_others"])[0][0])
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return bool(self._connection.closed)
+
     def end_backend(self, pid: int, started: str) -> None:
         """End a session of ours that we lost the connection to."""
         self._execute(QUERIES["end_backend"], {"pid": pid, "backend_start": started})

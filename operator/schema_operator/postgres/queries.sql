@@ -270,3 +270,29 @@ SELECT EXISTS (
     WHERE i.inhparent = pg_catalog.to_regclass(%(table)s::pg_catalog.text)
       AND i.inhrelid = pg_catalog.to_regclass(%(partition)s::pg_catalog.text)
       AND (pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::pg_catalog.bool);
+
+-- standbys --
+-- The end of the write-ahead log on disk, and how far each server that follows has replayed it, in bytes. Absent where none
+-- follows, or where this role may not see it.
+SELECT (w.flushed - '0/0')::int8, coalesce(nullif(r.application_name, ''), r.client_addr::text, r.pid::text),
+       (r.replay_lsn - '0/0')::int8
+FROM pg_current_wal_flush_lsn() AS w (flushed)
+LEFT JOIN pg_stat_replication AS r ON r.state IN ('catchup', 'streaming') AND r.replay_lsn IS NOT NULL;
+
+-- long_transactions --
+-- Who keeps vacuum from removing old rows of this database for longer than some seconds, the longest first.
+SELECT a.pid, coalesce(a.application_name, ''), a.state,
+       EXTRACT(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds
+FROM pg_stat_activity AS a
+WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> ALL (%(ours)s::int4[])
+  AND coalesce(a.backend_xid, a.backend_xmin) IS NOT NULL
+  AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s::float8)
+UNION ALL
+SELECT 0, 'a prepared transaction', NULL, EXTRACT(epoch FROM clock_timestamp() - p.prepared)::float8
+FROM pg_prepared_xacts AS p
+WHERE p.database = current_database() AND p.prepared < clock_timestamp() - make_interval(secs => %(seconds)s::float8)
+ORDER BY seconds DESC;
+
+-- may_see_others --
+-- Whether this role sees what other sessions and standbys do.
+SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE');

@@ -103,6 +103,9 @@ class Opening:
     """Whether it goes on with a script: then what the script has set stays."""
     isolation: str | None = None
     """Isolation level; READ COMMITTED when absent."""
+    lasting: bool = True
+    """Whether its COMMIT waits for the disk. One that does not is covered by the next one that does: what is written
+    ahead is written in order."""
 
 
 OURS: Final = Opening(pinned=True)
@@ -172,6 +175,7 @@ class Session:
             *(() if opening.keeps else (QUERIES["pin"],)),
             QUERIES["fence"].format(**keys),
             *(() if opening.pinned else (QUERIES["unpin_again" if opening.keeps else "unpin"],)),
+            *(() if opening.lasting else (sql.SQL("SET LOCAL {} = off").format(sql.Identifier(_COMMIT_WAITS)),)),
         )
         return _begun(self._exchange(_message(parts)))
 
@@ -287,10 +291,14 @@ class Session:
         self.longest_wait = self._lock_timeout / 1000
         self._exchange(_message((QUERIES["restore"], self._own_settings(), QUERIES["pin"])))
 
-    def step_aside(self) -> None:
-        """Become ourselves for the rest of the transaction; the script's settings are there again in the next."""
+    def step_aside(self, further: sql.SQL | None = None) -> None:
+        """Become ourselves for the rest of the transaction; the script's settings are there again in the next.
+
+        `further` settings for that rest are made in the same round trip.
+        """
         role = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
-        self._exchange(QUERIES["step_aside"].format(role=role).as_bytes(None))
+        aside = QUERIES["step_aside"].format(role=role)
+        self._exchange(aside.as_bytes(None) if further is None else _message((aside, further)))
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -318,7 +326,8 @@ class Session:
         `rows` are what a COPY … FROM STDIN reads: bytes as they stand in the script, cut anywhere.
         """
         failure: ServerFailure | None = None
-        for result in self._results(statement.encode(), tick):
+        message = statement.encode()
+        for result in self._results(lambda pgconn: pgconn.send_query(message), tick):
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 failure = ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
             elif result.status == pq.ExecStatus.COPY_IN and rows is not None:
@@ -334,6 +343,20 @@ class Session:
         if failure is not None:
             raise failure
 
+    def run_bound(
+        self, statement: str, parameters: Sequence[str], types: Sequence[int], tick: Tick | None = None
+    ) -> PGresult:
+        """Run one statement of a script with parameters apart from its text; `types` are the oids of their types.
+
+        Gives its result: its one row, where it gives a row, else the number of rows. Raises `ServerFailure`.
+        """
+        message, values = statement.encode(), [one.encode() for one in parameters]
+        results = [*self._results(lambda pgconn: pgconn.send_query_params(message, values, types), tick)]
+        for result in results:
+            if result.status == pq.ExecStatus.FATAL_ERROR:
+                raise ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
+        return results[0]
+
     def _copy_in(self, rows: Iterable[bytes], tick: Tick | None) -> None:
         """Send the rows of a COPY; what the server says to them is its next result."""
         try:
@@ -342,11 +365,11 @@ class Session:
             self.close()  # because the session is still in COPY
             raise
 
-    def _results(self, message: bytes, tick: Tick | None) -> Iterator[PGresult]:
+    def _results(self, send: Callable[[PGconn], None], tick: Tick | None) -> Iterator[PGresult]:
         """Send a message and give its results as they come, rows one by one."""
         pgconn = self._connection.pgconn
         with self._translated():
-            pgconn.send_query(message)
+            send(pgconn)
             pgconn.set_single_row_mode()
         self._drive(generators.send(pgconn), tick)
         last: PGresult | None = None

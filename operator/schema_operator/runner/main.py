@@ -24,7 +24,7 @@ from schema_operator.runner.steps.edits import judge_edits
 from schema_operator.runner.steps.held import mark_seen
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
-from schema_operator.runner.steps.requirements import require_extensions
+from schema_operator.runner.steps.requirements import require_extensions, require_keys
 from schema_operator.runner.steps.rollback import rollback
 from schema_operator.runner.steps.show import show
 from schema_operator.runner.steps.units import abandon
@@ -103,6 +103,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     if not checked:
         _check_pending(work, decided)
     _foresee_archives(work, decided)
+    require_keys(work, decided)
     _carry_out(work, decided, scripts)
     if reading.expired:
         drop_expired(work)
@@ -125,6 +126,7 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
     _foresee_archives(work, decided)
+    require_keys(work, decided)
     show(work, decided)
 
 

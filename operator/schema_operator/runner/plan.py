@@ -183,7 +183,7 @@ def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, 
         if one.owner != owner and known is not None and one.version <= goal:
             whose = one.owner or "nobody in particular (by hand, without --as)"
             _refuse_half_done(one, f"it was begun for {whose}, who must finish it first")
-        ours = one.owner == owner and one.direction is Direction.APPLY and one.finished
+        ours = one.owner == owner and one.direction is Direction.APPLY and one.stays
         if ours and known is None:
             _refuse_half_done(one, "its script is no longer there; put it back, so that it can be finished")
         if ours and one.version > goal:
@@ -192,12 +192,17 @@ def _require_resumable(scripts: ScriptSet, history: History, owner: str | None, 
 
 def _refuse_half_done(one: OpenUnit, why: str) -> NoReturn:
     what = "applied" if one.direction is Direction.APPLY else "rolled back"
-    state = "done" if one.finished else "begun"
     raise Refused(
         Reason.PARTLY_APPLIED,
-        f"this version is {what} in part (unit {one.unit} of {one.units} is {state}), and {why}",
+        f"this version is {what} in part ({_state(one)}), and {why}",
         Location(version=one.version.text),
     )
+
+
+def _state(one: OpenUnit) -> str:
+    if one.batches:
+        return "1 batch of its rows is done" if one.batches == 1 else f"{one.batches} batches of its rows are done"
+    return f"unit {one.unit} of {one.units} is {'done' if one.finished else 'begun'}"
 
 
 def _require_none_of_others_above(scripts: ScriptSet, history: History, owner: str | None, goal: Version) -> None:

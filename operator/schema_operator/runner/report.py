@@ -140,9 +140,15 @@ def _planned(one: PlannedVersion) -> str:
     statements = "1 statement" if one.statements == 1 else f"{one.statements} statements"
     if not one.statements:
         return f"{verb} {one.version}: {one.file} holds no statement, so nothing is run; it is only written down"
-    outside = "outside of any transaction, not atomic"
-    parts = "in one transaction" if one.atomic else outside if one.units == 1 else f"in {one.units} parts, not atomic"
-    return f"{verb} {one.version}: {one.file}, {statements} {parts}"
+    return f"{verb} {one.version}: {one.file}, {statements} {_parts(one)}"
+
+
+def _parts(one: PlannedVersion) -> str:
+    if one.atomic:
+        return "in one transaction"
+    if one.in_batches:
+        return "in batches of rows, each committed by itself, not atomic"
+    return "outside of any transaction, not atomic" if one.units == 1 else f"in {one.units} parts, not atomic"
 
 
 def _verification(one: VerificationReport) -> str:

@@ -15,7 +15,7 @@ from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.finding import Finding
 from schema_operator.scripts.header import MARK
 from schema_operator.scripts.lexer import Piece, PieceKind, lex
-from schema_operator.scripts.placeholders import undeclared
+from schema_operator.scripts.placeholders import BATCH_BOUNDS, undeclared
 from schema_operator.scripts.script import Script, ScriptKind, ScriptSet, Source
 from schema_operator.scripts.statements import (
     CopyForm,
@@ -26,7 +26,7 @@ from schema_operator.scripts.statements import (
     transaction_control,
     turns_off_standard_strings,
 )
-from schema_operator.scripts.units import divide_for
+from schema_operator.scripts.units import as_sent, divide_for
 from schema_operator.scripts.variables import require_usable
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def problems(
     sent, with their variables filled in.
 
     Reasons: SyntaxError (something opened and never closed), EmptyMigration, MetaCommandNotSupported, PlaceholderError,
-    TransactionControl, NeedsNoTransaction, CopyNotSupported, ForbiddenStatement. Down and verify scripts are held to
-    the same rules, but a down script may be empty: there is nothing to undo, and it says so (`Source.does_nothing`).
-    `allow` is what is acknowledged for all scripts, beside what the header of each says.
+    TransactionControl, NeedsNoTransaction, InvalidBatch, CopyNotSupported, ForbiddenStatement. Down and verify scripts
+    are held to the same rules, but a down script may be empty: there is nothing to undo, and it says so
+    (`Source.does_nothing`). `allow` is what is acknowledged for all scripts, beside what the header of each says.
     """
     return tuple(_problems(scripts, allow, variables or {}))
 
@@ -100,7 +100,9 @@ def _problems_of(kind: ScriptKind, source: Source, terms: _Terms) -> Iterator[Re
         return
     statements = statements_in(source.text, pieces)
     rules = VERIFY_RULES if kind is ScriptKind.VERIFY else RULES
-    found = [*_meta_commands(source.text, pieces), *_findings(statements, rules, terms.variables)]
+    sent = as_sent(source, statements)
+    found = [*_meta_commands(source.text, pieces), *_findings(sent, rules, terms.variables)]
+    found.extend(_reserved(source, terms.variables))
     if kind is not ScriptKind.VERIFY:
         found.extend(_division(statements, source))
     if statements or not found:
@@ -152,6 +154,16 @@ def _division(statements: tuple[Statement, ...], source: Source) -> Iterator[Ref
         divide_for(source, statements)
     except Refused as refused:
         yield refused
+
+
+def _reserved(source: Source, variables: Collection[str]) -> Iterator[Refused]:
+    """Refuse variables that would be overlooked, because their names mean something in a script done in batches."""
+    for name in BATCH_BOUNDS:
+        if source.batch is not None and name in variables:
+            yield Refused(
+                Reason.PLACEHOLDER_ERROR,
+                f"the variable {name} has a name that stands for the bounds of a batch in this script; give it another",
+            )
 
 
 def _findings(
@@ -243,6 +255,13 @@ def refuse_undeclared_variable(statement: Statement) -> Finding | None:
     if place is None:
         return None
     written = statement.sql[place.start : place.end]
+    if place.name in BATCH_BOUNDS:
+        return Finding(
+            Reason.PLACEHOLDER_ERROR,
+            f"{written} is for a script that is done in batches, and this one is not; write the line -- {MARK} "
+            "batch=TABLE.COLUMN at its beginning, or leave the placeholder out",
+            statement.line_column(place.start + 1),
+        )
     return Finding(
         Reason.PLACEHOLDER_ERROR,
         f"{written} is a variable of psql and no value is declared for {place.name}; declare it in spec.variables, by "

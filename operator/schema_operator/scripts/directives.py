@@ -4,6 +4,7 @@
 
     -- schema-operator: transaction=never requires=1.2.0,1.3.0
     -- schema-operator: allow=EmptyScript
+    -- schema-operator: batch=public.item.id
     -- schema-operator: description=The rest of the line, blanks and all
 
 and, in a down script, `restore=never`.
@@ -22,13 +23,16 @@ from schema_operator.api.version import Version
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.header import MARK, Header
 from schema_operator.scripts.lexer import lex, position_to_line_column
-from schema_operator.scripts.script import ScriptKind
-from schema_operator.scripts.tokens import header_spans
+from schema_operator.scripts.names import name_at
+from schema_operator.scripts.script import BatchKey, ScriptKind
+from schema_operator.scripts.tokens import header_spans, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _LINE = re.compile(rf"(?:^|(?<=\r))[ \t]*--[ \t]*{MARK}([^\n\r]*)", re.MULTILINE)
+_PAIR = re.compile(r'(?:"[^"]*"|\S)+')
+"""Everything up to a blank that is in no quotes."""
 _MOST_SHOWN: Final = 40
 """Characters of something unknown that a message repeats."""
 
@@ -100,7 +104,7 @@ class _Header:
 def _pairs(line: str) -> Iterator[tuple[str, str]]:
     rest = line.strip()
     while rest:
-        key, equals, value = rest.split(maxsplit=1)[0].partition("=")
+        key, equals, value = _word(rest).partition("=")
         if not equals:
             raise _problem(f"{_shown(key)} has no value; write KEY=VALUE, without blanks around the =")
         if key == "description":
@@ -108,6 +112,11 @@ def _pairs(line: str) -> Iterator[tuple[str, str]]:
             return
         yield key, value
         rest = rest[len(key) + 1 + len(value) :].lstrip()
+
+
+def _word(rest: str) -> str:
+    found = _PAIR.match(rest)
+    return found[0] if found else rest
 
 
 def _transaction(value: str) -> TransactionMode:
@@ -145,7 +154,26 @@ def _restore(value: str) -> bool:
     return False
 
 
-_OF_EITHER_WAY: Final[Mapping[str, Callable[[str], Any]]] = {"transaction": _transaction, "copy": _copy}
+def _batch(value: str) -> BatchKey:
+    symbols = tuple(tokens(value))
+    parts, end = name_at(symbols, 0)
+    match parts if end == len(symbols) else ():
+        case (table, column):
+            return BatchKey(None, table, column)
+        case (schema, table, column):
+            return BatchKey(schema, table, column)
+        case _:
+            raise _problem(
+                f"batch={_shown(value)} is no column; write batch=TABLE.COLUMN or batch=SCHEMA.TABLE.COLUMN, the names "
+                "as in SQL"
+            )
+
+
+_OF_EITHER_WAY: Final[Mapping[str, Callable[[str], Any]]] = {
+    "transaction": _transaction,
+    "copy": _copy,
+    "batch": _batch,
+}
 _PARSERS: Final[Mapping[ScriptKind, Mapping[str, Callable[[str], Any]]]] = {
     ScriptKind.UP: {**_OF_EITHER_WAY, "description": str, "requires": _requires, "allow": _allow},
     ScriptKind.DOWN: {**_OF_EITHER_WAY, "restore": _restore},

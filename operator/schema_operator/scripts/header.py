@@ -9,7 +9,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from schema_operator.api.request import TransactionMode
-    from schema_operator.scripts.script import Source
+    from schema_operator.scripts.script import BatchKey, Source
 
 MARK: Final = "schema-operator:"
 
@@ -27,13 +27,22 @@ class Header(msgspec.Struct, frozen=True):
     """Whether rows may follow COPY … FROM STDIN."""
     restore: bool = True
     """Whether what its version has destroyed is put back after a down script."""
+    batch: BatchKey | None = None
+    """By what the script is done in batches."""
 
     def applied_to(self, source: Source, mode: TransactionMode | None = None) -> Source:
         """Give the source as header and format (`mode`) want it run; the header, being nearer, counts first."""
         transaction = self.transaction or mode or source.transaction
-        if transaction is source.transaction and not self.copy_data and self.restore:
+        same = transaction is source.transaction and not self.copy_data and self.restore and self.batch is None
+        if same:
             return source
-        return replace(source, transaction=transaction, copy_data_allowed=self.copy_data, restores=self.restore)
+        return replace(
+            source,
+            transaction=transaction,
+            copy_data_allowed=self.copy_data,
+            restores=self.restore,
+            batch=self.batch,
+        )
 
 
 NO_HEADER: Final = Header()

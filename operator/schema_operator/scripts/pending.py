@@ -16,6 +16,7 @@ from schema_operator.scripts.rules import RULES
 from schema_operator.scripts.rules.enum_value import enum_value_used
 from schema_operator.scripts.script import ScriptKind
 from schema_operator.scripts.statements import statements_of
+from schema_operator.scripts.units import as_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -111,7 +112,7 @@ def _problems(
     for together in transactions(source, statements):
         if used := enum_value_used(together):
             yield _refused(used[1], used[0], len(statements))
-    yield from _syntax(statements, server, unfilled)
+    yield from _syntax(as_sent(source, statements), server, unfilled)
 
 
 def _refused(finding: Finding, statement: Statement, count: int) -> Refused:

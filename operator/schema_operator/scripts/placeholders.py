@@ -43,6 +43,8 @@ _TO_EVENT: Final = (
     rf"{_UNEVENTFUL}*+(?:(?P<comment>/\*)|(?P<dollar>{DOLLAR_QUOTE})"
     rf"|(?P<variable>:(?P<quote>['\"]?)(?P<name>{NAME_CHARACTER}++)(?P=quote))|[\s\S]|\Z)"
 )
+BATCH_BOUNDS: Final = ("batch_after", "batch_upto")
+"""What the bounds of a batch are called in a script that is done in batches."""
 _BODY_LANGUAGES: Final = frozenset({"sql", "plpgsql"})
 _JSON_CONSTRUCTORS: Final = frozenset({"JSON_OBJECT", "JSON_OBJECTAGG"})
 _NAME_BEGINNING = re.compile(rf"(?<!:)(?:::)*+:['\"]?(?![0-9]){NAME_CHARACTER}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from schema_operator.api.request import TransactionMode
 from schema_operator.errors import Refused
 from schema_operator.scripts.lexer import PieceKind, lex
@@ -29,6 +31,23 @@ class ScriptKind(StrEnum):
     VERIFY = "verify"
 
 
+class BatchKey(msgspec.Struct, frozen=True):
+    """The column by whose order a script is done in batches; names as the server keeps them."""
+
+    schema: str | None
+    """Absent where the search_path finds the table."""
+    table: str
+    column: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the table."""
+        return (self.table,) if self.schema is None else (self.schema, self.table)
+
+    def __str__(self) -> str:
+        return ".".join((*self.names, self.column))
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One script."""
@@ -47,6 +66,8 @@ class Source:
     """Whether the script says itself that rows may follow its COPY … FROM STDIN."""
     restores: bool = True
     """Whether what its version has destroyed is put back after it, where it is a down script."""
+    batch: BatchKey | None = None
+    """By what the script is done in batches; absent for one that is not."""
     cut: list[tuple[Statement, ...]] = field(default_factory=list, init=False, repr=False, compare=False)
     """What `statements_of` found, once it has been asked: a script about to run is looked at several times."""
 

@@ -29,7 +29,7 @@ from schema_operator.scripts.tokens import tokens, words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from schema_operator.scripts.script import Source
+    from schema_operator.scripts.script import BatchKey, Source
 
 _CALL: Final = re.compile(r"\bcall\b", re.IGNORECASE)
 _CONCURRENTLY: Final = "CONCURRENTLY"
@@ -49,6 +49,8 @@ class UnitKind(Enum):
     TRANSACTION = auto()
     ALONE = auto()
     """One statement, outside of any transaction, because the server refuses it inside one."""
+    BATCHES = auto()
+    """One statement, again and again, each time for another range of rows and in a transaction of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,16 @@ class Unit:
     """What refuses a transaction, for example `CREATE INDEX CONCURRENTLY`; empty for a transaction."""
     isolation: str | None = None
     """Isolation level of the transaction, where its BEGIN asks for another than READ COMMITTED."""
+    batch: BatchKey | None = None
+    """By what it is done in batches; absent where it is not."""
 
     @property
     def checksum(self) -> str:
-        """SHA-256, in hex, over the words and signs of the statements: blanks and comments do not count."""
-        digest = hashlib.sha256()
+        """SHA-256, in hex, over the words and signs of the statements: blanks and comments do not count.
+
+        The column counts by which it is done in batches.
+        """
+        digest = hashlib.sha256(b"" if self.batch is None else f"batch {self.batch}".encode())
         for statement in self.statements:
             for symbol in tokens(statement.sql):
                 encoded = symbol.encode("utf-8", "surrogatepass")
@@ -88,18 +95,32 @@ class Unit:
 def units_of(source: Source) -> tuple[Unit, ...]:
     """Divide a script; a script without statements has no unit.
 
-    Raises `Refused` with the place of the statement: TransactionControl, NeedsNoTransaction, SplitRequired, and
-    SyntaxError as `lex` does.
+    Raises `Refused` with the place of the statement: TransactionControl, NeedsNoTransaction, SplitRequired,
+    InvalidBatch, and SyntaxError as `lex` does.
     """
     return divide_for(source, statements_of(source))
 
 
 def divide_for(source: Source, statements: Sequence[Statement]) -> tuple[Unit, ...]:
     """Divide the statements of a script as `units_of` does."""
+    if source.batch is not None:
+        from schema_operator.scripts.batched import batched_statement  # noqa: PLC0415 (most scripts are not)
+
+        statement = batched_statement(source, statements)
+        return (Unit(1, UnitKind.BATCHES, (statement,), 1, batch=source.batch),)
     units = divide(statements, source.transaction)
     if source.transaction is TransactionMode.REQUIRED:
         _require_one(units, len(statements))
     return units
+
+
+def as_sent(source: Source, statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    """Give the statements of a script as the server will read them, but for their variables."""
+    if source.batch is None:
+        return statements
+    from schema_operator.scripts.batched import with_parameters  # noqa: PLC0415 (most scripts are not)
+
+    return tuple(with_parameters(one, first=False) for one in statements)
 
 
 def divide(statements: Sequence[Statement], mode: TransactionMode) -> tuple[Unit, ...]:

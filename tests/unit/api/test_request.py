@@ -8,6 +8,7 @@ import pytest
 
 from schema_operator.api.request import (
     Acknowledgement,
+    BatchLimits,
     ChecksumPolicy,
     InlineScript,
     LockLimits,
@@ -41,6 +42,7 @@ REQUEST = RunRequest(
     requires=Requirements(versions=("1",), extensions=("uuid-ossp",)),
     baseline="0.9",
     allow=(Acknowledgement.EMPTY_SCRIPT, Acknowledgement.COPY_DATA),
+    batches=BatchLimits(target_seconds=0.05, max_size=700),
 )
 
 
@@ -63,6 +65,9 @@ def test_the_same_request_is_packed_alike() -> None:
         (b'{"run": "r", "actor": "a", "locks": {"maxStallSeconds": "1s"}}', msgspec.ValidationError),
         (b'{"run": "r", "actor": "a", "locks": {"maxStallSeconds": 0}}', msgspec.ValidationError),
         (b'{"run": "r", "actor": "a", "locks": {"giveUpSeconds": -1}}', msgspec.ValidationError),
+        (b'{"run": "r", "actor": "a", "batches": {"minSize": 5, "maxSize": 4}}', msgspec.ValidationError),
+        (b'{"run": "r", "actor": "a", "batches": {"minSize": 0}}', msgspec.ValidationError),
+        (b'{"run": "r", "actor": "a", "batches": {"targetSeconds": 0}}', msgspec.ValidationError),
         (b'{"run": "r", "actor": "a", "requires": {"version": ["1"]}}', msgspec.ValidationError),
         (b"{", msgspec.DecodeError),
         (b"not base64!", ValueError),

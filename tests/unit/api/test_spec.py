@@ -107,6 +107,29 @@ def test_a_policy_refuses(spec: dict[str, Any]) -> None:
         policy(**spec)
 
 
+def test_batches_say_only_what_is_said() -> None:
+    said = {"targetTime": "50ms", "pause": "0s", "maxReplicationLag": "1m", "longTransaction": "1h", "minSize": 1}
+    found = migration(batches=said).batches
+    assert found is not None
+    assert found.model_dump(by_alias=True, exclude_none=True) == said
+    assert structural(SchemaMigrationSpec)["properties"]["batches"]["x-kubernetes-validations"] == [
+        {
+            "rule": "!has(self.minSize) || !has(self.maxSize) || self.minSize <= self.maxSize",
+            "message": "minSize must not be above maxSize",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [{"targetTime": "0s"}, {"targetTime": "5"}, {"maxReplicationLag": "0s"}, {"minSize": 0}],
+    ids=str,
+)
+def test_batches_refuse(batches: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        migration(batches=batches)
+
+
 @pytest.mark.parametrize("text", ["0", "0.0", "00", "0-rc.1", "0.0+build", "0.1", "1", "1.0", "10", "0.0.1-rc", "1+0"])
 def test_a_baseline_is_above_nothing(text: str) -> None:
     assert re.search(PATTERN, text)

@@ -18,6 +18,7 @@ from schema_operator.api.request import (
     Acknowledgement,
     ArchiveMode,
     ArchivePolicy,
+    BatchLimits,
     ChecksumPolicy,
     LockLimits,
     OutOfOrder,
@@ -92,6 +93,7 @@ WRITTEN = RunRequest(
     baseline="0.9",
     allow=(Acknowledgement.COPY_DATA,),
     archives=ArchivePolicy(max_bytes=5, keep_seconds=60.0),
+    batches=BatchLimits(pause_seconds=2.0, max_size=700),
 )
 
 # Options, the field of the request, what it is without a request, what it is with the request above.
@@ -113,6 +115,19 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, object, object]] = {
     ),
     "no patience": (("--give-up-after", "0"), "locks", LockLimits(give_up_seconds=0.0), None),
     "queries": (("--show-queries",), "locks", LockLimits(show_queries=True), WRITTEN.locks),
+    "no batches": ((), "batches", BatchLimits(), WRITTEN.batches),
+    "batches": (
+        ("--batch-target-time", "50ms", "--batch-pause", "1", "--batch-min-size", "5"),
+        "batches",
+        BatchLimits(target_seconds=0.05, pause_seconds=1.0, min_size=5),
+        BatchLimits(target_seconds=0.05, pause_seconds=1.0, min_size=5, max_size=700),
+    ),
+    "who is waited for": (
+        ("--max-replication-lag", "1m", "--long-transaction", "10m", "--batch-max-size", "900"),
+        "batches",
+        BatchLimits(max_lag_seconds=60.0, long_transaction_seconds=600.0, max_size=900),
+        BatchLimits(pause_seconds=2.0, max_lag_seconds=60.0, long_transaction_seconds=600.0, max_size=900),
+    ),
     "the other lock": (("--lock-wait", "2m"), "lock_wait_seconds", 120.0, 120.0),
     "no archives": (
         ("--archives", "Off"),

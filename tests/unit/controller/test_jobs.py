@@ -13,6 +13,7 @@ from schema_operator.api.request import (
     Acknowledgement,
     ArchiveMode,
     ArchivePolicy,
+    BatchLimits,
     ChecksumPolicy,
     LockLimits,
     Requirements,
@@ -106,6 +107,30 @@ ASKED: list[tuple[str, dict[str, Any], dict[str, Any], str, Any]] = [
     ("required versions", {"requires": {"versions": ["1"]}}, {}, "requires", Requirements(versions=("1",))),
     ("required extensions", {"requires": {"extensions": ["a"]}}, {}, "requires", Requirements(extensions=("a",))),
     ("baseline", {"baseline": "0.9"}, {}, "baseline", "0.9"),
+    (
+        "batches",
+        {
+            "batches": {
+                "targetTime": "50ms",
+                "pause": "1s",
+                "maxReplicationLag": "1m",
+                "longTransaction": "10m",
+                "minSize": 5,
+                "maxSize": 500,
+            }
+        },
+        {},
+        "batches",
+        BatchLimits(
+            target_seconds=0.05,
+            pause_seconds=1.0,
+            max_lag_seconds=60.0,
+            long_transaction_seconds=600.0,
+            min_size=5,
+            max_size=500,
+        ),
+    ),
+    ("one limit of batches", {"batches": {"maxSize": 500}}, {}, "batches", BatchLimits(max_size=500)),
     ("allow", {"allow": ["CopyData"]}, {}, "allow", (Acknowledgement.COPY_DATA,)),
     (
         "transaction",
@@ -135,7 +160,7 @@ def test_what_the_resources_say_reaches_the_runner(
 def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> None:
     request = jobs.request_of(migration(), target(), START)
     bare = requests.RunRequest(run="r", actor="a")
-    fields = ("archives", "checksums", "locks", "variables", "requires", "baseline", "allow", "out_of_order")
+    fields = ("archives", "checksums", "locks", "variables", "requires", "baseline", "allow", "batches", "out_of_order")
     assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
 
 

@@ -62,7 +62,9 @@ class Answers:
 
 
 APPLIED = '[["1.0","shop/shop","abc",true,["0.9","0.8"]],["2",null,null,false,[]]]'
-OPEN = '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8]],["3","rollback","a/b",1,5,"def","Finished","",null]]'
+OPEN = (
+    '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8],4],["3","rollback","a/b",1,5,"def","Finished","",null,0]]'
+)
 HELD = '[["4","a/b",17,"2026-01-01T00:00:00Z","alice via psql",{"uid":3}],["5",null,18,"2026-01-02T00:00:00Z","",{}]]'
 
 
@@ -79,7 +81,7 @@ def test_the_history_is_one_query() -> None:
             AppliedVersion(Version.parse("2"), None, None, reversible=False),
         ),
         (
-            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", UnitEvent.STARTED, "SELECT 1", (7, 8)),
+            OpenUnit(third, Direction.APPLY, None, 2, 5, "def", UnitEvent.STARTED, "SELECT 1", (7, 8), 4),
             OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", UnitEvent.FINISHED, "", ()),
         ),
         (

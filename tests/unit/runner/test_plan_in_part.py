@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -26,6 +26,11 @@ APPLY, ROLLBACK = Direction
 
 def script(version: str) -> Script:
     return Script(Version.parse(version), "", Source(f"{version}.up.sql", "SELECT 1", "c"))
+
+
+def batched(batches: int, *, to: Direction = APPLY, owner: str = US) -> OpenUnit:
+    """A unit that is done in batches: its row says for ever that it was begun, and how many batches are done."""
+    return replace(row(STARTED, to=to, owner=owner), batches=batches)
 
 
 def row(event: UnitEvent, unit: int = 1, *, version: str = "2", to: Direction = APPLY, owner: str = US) -> OpenUnit:
@@ -68,6 +73,9 @@ DECISIONS = {
     ),
     "or does not come back": Case("1 2", "1 2", (row(FINISHED, to=ROLLBACK),), "1", rollbacks="2"),
     "a rollback that was only begun is abandoned": Case("1 2", "1 2", (row(STARTED, to=ROLLBACK),), "2", abandons="2"),
+    "what is done in batches is gone on with": Case("1 2", "1", (batched(3),), "2", applies="2"),
+    "batches of which none is done are abandoned": Case("1 2", "1", (batched(0),), "1", abandons="2"),
+    "a rollback in batches goes first": Case("1 2", "1 2", (batched(3, to=ROLLBACK),), "2", rollbacks="2", applies="2"),
     "what others have begun outside of our scripts is theirs": Case(
         "1", "1", (row(FINISHED, version="9", owner=THEM),), "1"
     ),
@@ -82,6 +90,8 @@ def test_a_version_in_part_is_finished_or_abandoned(case: Case) -> None:
 REFUSALS = {
     "below it": (Case("1 2", "1", (row(FINISHED),), "1"), "want 2 until it is finished"),
     "its script has gone": (Case("1", "1", (row(FINISHED),), "1"), "put it back"),
+    "below its batches": (Case("1 2", "1", (batched(3),), "1"), "(3 batches of its rows are done), and 1 is wanted"),
+    "the script of its batches has gone": (Case("1", "1", (batched(1),), "1"), "(1 batch of its rows is done)"),
     "another owner has begun it": (Case("1 2", "1", (row(FINISHED, owner=THEM),), "2"), "begun for shop/other"),
     "another owner has only begun it": (Case("1 2", "1", (row(STARTED, owner=THEM),), "2"), "(unit 1 of 3 is begun)"),
 }

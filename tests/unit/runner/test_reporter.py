@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import pytest
 
-from schema_operator.api.report import LogLine, Outcome, Progress, RunReport, decode
-from schema_operator.runner.report import LogFormat, Reporter, Step, _Pace
+from schema_operator.api.report import Action, LogLine, Outcome, PlannedVersion, Progress, RunReport, decode
+from schema_operator.runner.report import LogFormat, Reporter, Step, _Pace, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
+PLAN: Final[dict[str, Any]] = {"version": "1", "action": Action.APPLY, "file": "a.sql", "statements": 2}
 
 
 def test_lines_are_let_through_ten_a_second_and_when_something_new_begins() -> None:
@@ -53,6 +54,25 @@ def test_json_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert progress.progress == Progress(step="Applying", message="applying 1", version="1", statement=1, statements=2)
     assert last.report == report
     assert decode(path.read_bytes()) == report
+
+
+PLANNED = {
+    "whole": (PlannedVersion(**PLAN), "apply 1: a.sql, 2 statements in one transaction"),
+    "in parts": (PlannedVersion(**PLAN, units=2, atomic=False), "apply 1: a.sql, 2 statements in 2 parts, not atomic"),
+    "outside of transactions": (
+        PlannedVersion(**PLAN | {"statements": 1}, atomic=False),
+        "apply 1: a.sql, 1 statement outside of any transaction, not atomic",
+    ),
+    "in batches": (
+        PlannedVersion(**PLAN | {"statements": 1}, atomic=False, in_batches=True),
+        "apply 1: a.sql, 1 statement in batches of rows, each committed by itself, not atomic",
+    ),
+}
+
+
+@pytest.mark.parametrize(("planned", "line"), PLANNED.values(), ids=PLANNED)
+def test_a_plan_says_how_each_version_is_committed(planned: PlannedVersion, line: str) -> None:
+    assert text_of(RunReport(run="r", outcome=Outcome.DONE, message="m", plan=(planned,))) == ("m", line)
 
 
 def test_sentences(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from schema_operator.errors import Location, Reason, Refused
 from schema_operator.scripts.directives import header_of
 from schema_operator.scripts.header import Header
 from schema_operator.scripts.reading import Entry, from_entries, from_inline, from_stored
-from schema_operator.scripts.script import ScriptKind
+from schema_operator.scripts.script import BatchKey, ScriptKind
 
 WHERE = Location(version="1", file="1_a.up.sql")
 NEVER = TransactionMode.NEVER
@@ -47,6 +47,11 @@ UNDERSTOOD = {
     ),
     "COPY": ("-- schema-operator: copy=allow", Header(copy_data=True)),
     "COPY, as an acknowledgement": ("-- schema-operator: allow=CopyData", Header(allow=("CopyData",), copy_data=True)),
+    "batches": ("-- schema-operator: batch=Item.ID", Header(batch=BatchKey(None, "item", "id"))),
+    "batches, with a schema and quotes, and more on the line": (
+        '-- schema-operator: batch="My ""shop""".item."at a time" transaction=never',
+        Header(batch=BatchKey('My "shop"', "item", "at a time"), transaction=NEVER),
+    ),
     "lines that end in CR": ("-- a\r-- schema-operator: transaction=never\rSELECT 1;", Header(transaction=NEVER)),
     "in a comment of the other kind": ("/*\n-- schema-operator: transaction=never\n*/ SELECT 1;", Header()),
     "in a string": ("SELECT '\n-- schema-operator: transaction=never\n';", Header()),
@@ -67,8 +72,12 @@ NOT_UNDERSTOOD = {
     "an unknown key": (
         "-- a\n-- schema-operator: transactions=never",
         2,
-        "'transactions' is unknown; a `-- schema-operator:` line knows transaction=, copy=, description=, requires=",
+        "'transactions' is unknown; a `-- schema-operator:` line knows transaction=, copy=, batch=, description=",
     ),
+    "batches of a table": ("-- schema-operator: batch=item", 1, "batch='item' is no column; write batch=TABLE.COLUMN"),
+    "batches of a name of four parts": ("-- schema-operator: batch=a.b.c.d", 1, "batch='a.b.c.d' is no column"),
+    "batches of a name without an end": ('-- schema-operator: batch=a."b', 1, "is no column"),
+    "batches of an empty part": ("-- schema-operator: batch=a..b", 1, "batch='a..b' is no column"),
     "an unknown mode": (
         "-- schema-operator: transaction=off",
         1,
@@ -122,7 +131,7 @@ def test_what_is_not_understood_is_refused_with_its_line(text: str, line: int, w
         (ScriptKind.DOWN, "requires=1", "requires is not for the down script; say it in the up script"),
         (ScriptKind.DOWN, "description=x", "description is not for the down script"),
         (ScriptKind.DOWN, "allow=EmptyScript", "allow is not for the down script"),
-        (ScriptKind.DOWN, "nonsense=1", "knows transaction=, copy=, restore=;"),
+        (ScriptKind.DOWN, "nonsense=1", "knows transaction=, copy=, batch=, restore=;"),
         (ScriptKind.VERIFY, "transaction=never", "transaction is not for the verify script"),
     ],
 )

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from schema_operator.api.report import Action, PlannedVersion
 from schema_operator.errors import Location
-from schema_operator.history import store
 from schema_operator.history.records import Direction
 from schema_operator.postgres.guard import GUARD
 from schema_operator.postgres.sqlstate import ServerFailure, to_error
 from schema_operator.runner.steps.install import require_recordable
+from schema_operator.runner.steps.rollback import stored_down
 from schema_operator.runner.steps.units import refuse_edited, require_abandonable
 from schema_operator.runner.transaction import look
-from schema_operator.scripts.script import Source
-from schema_operator.scripts.units import is_atomic, units_of
+from schema_operator.scripts.units import UnitKind, is_atomic, units_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from schema_operator.history.records import AppliedVersion
     from schema_operator.runner.plan import Plan
     from schema_operator.runner.workplace import Workplace
-    from schema_operator.scripts.script import Script
+    from schema_operator.scripts.script import Script, Source
 
 
 def show(work: Workplace, decided: Plan) -> None:
@@ -60,17 +59,13 @@ def _planned(version: str, action: Action, source: Source) -> PlannedVersion:
         statements=units[0].count if units else 0,
         units=max(len(units), 1),
         atomic=is_atomic(units),
+        in_batches=any(one.kind is UnitKind.BATCHES for one in units),
     )
 
 
 def _rollbacks(work: Workplace, versions: Sequence[AppliedVersion]) -> tuple[PlannedVersion, ...]:
-    return tuple(_planned(one.version.text, Action.ROLLBACK, _down(work, one)) for one in versions)
-
-
-def _down(work: Workplace, applied: AppliedVersion) -> Source:
-    stored = store.stored_scripts(work.session, applied.version)
-    name = stored.down_name or f"the rollback script of {applied.version}"
-    return Source.from_bytes(name, (stored.down or "").encode())
+    sources = ((one.version.text, stored_down(work, one)[0]) for one in versions)
+    return tuple(_planned(version, Action.ROLLBACK, source) for version, source in sources)
 
 
 def _at_work(work: Workplace) -> str | None:

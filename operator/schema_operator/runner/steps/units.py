@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
     from schema_operator.runner.report import Step
     from schema_operator.runner.steps.archives import Archiving
+    from schema_operator.runner.steps.walk import Walk
     from schema_operator.runner.workplace import Workplace
 
 T = TypeVar("T")
@@ -196,6 +197,8 @@ class _Series:
         """The session that has what the script has set so far."""
         self.is_closed = False
         """Whether the version is written down."""
+        self.walk: Walk | None = None
+        """The unit that is done in batches, once it is begun."""
         refuse_edited(task.what, task.place, units, begun_before)
 
     def run(self) -> None:
@@ -213,10 +216,13 @@ class _Series:
             raise Stopped(stopped.reason, self.stopped()) from None
 
     def run_unit(self, unit: Unit) -> None:
-        if unit.kind is UnitKind.ALONE:
-            self.run_alone(unit)
-        else:
-            self.run_transaction(unit)
+        match unit.kind:
+            case UnitKind.ALONE:
+                self.run_alone(unit)
+            case UnitKind.BATCHES:
+                self.run_batches(unit)
+            case UnitKind.TRANSACTION:
+                self.run_transaction(unit)
 
     def run_transaction(self, unit: Unit) -> None:
         last = unit is self.units[-1]
@@ -252,6 +258,26 @@ class _Series:
             if started is None:
                 self.write(unit, UnitEvent.STARTED, seen)
             self.insist(unit, trace, seen)
+        self.write(unit, UnitEvent.FINISHED)
+
+    def run_batches(self, unit: Unit) -> None:
+        from schema_operator.runner.steps.walk import walk_of  # noqa: PLC0415 (most versions are not done so)
+
+        walk = self.walk = walk_of(self.work, self.task, unit)
+        if unit.number in self.started:
+            walk.resume()
+        else:
+            walk.begin(
+                lambda begun: self.journal(begun, unit, UnitEvent.STARTED),
+                lambda: self.is_recorded(unit, UnitEvent.STARTED),
+            )
+        try:
+            walk.go_on()
+        except Failed:
+            if not walk.batches:
+                with suppress(SchemaOperatorError):
+                    self.write(unit, UnitEvent.FAILED)
+            raise
         self.write(unit, UnitEvent.FINISHED)
 
     def forget_edited(self) -> None:
@@ -345,6 +371,11 @@ class _Series:
 
     def stopped(self) -> str:
         """Say what stays where the run was asked to stop."""
+        if self.walk is not None:
+            return (
+                f"the run was asked to stop in {self.task.what}, which is done in batches: {self.walk.so_far}; the "
+                "next run goes on there"
+            )
         done = f"{max(self.finished)} of its {len(self.units)} units are done" if self.finished else "no unit is done"
         return (
             f"the run was asked to stop in {self.task.what}, which is committed in units: {done}, and a statement "
@@ -353,6 +384,8 @@ class _Series:
 
     def explained(self, error: SchemaOperatorError) -> SchemaOperatorError:
         """Say what stays: nothing, or the units that are done."""
+        if self.walk is not None and self.walk.batches and not self.finished:
+            return self.walk.explained(error)
         if not self.finished:
             return error
         done = "the first unit is" if self.finished == {1} else f"the first {max(self.finished)} units are"
@@ -371,10 +404,11 @@ def refuse_edited(what: str, place: Location, units: tuple[Unit, ...], begun_bef
     present = {unit.number: unit for unit in units}
     for one in begun_before:
         unit = present.get(one.unit)
-        if one.finished and (unit is None or unit.checksum != one.checksum):
+        if one.stays and (unit is None or unit.checksum != one.checksum):
+            state = f"of which {one.batches} batches are done" if one.batches else "which is done"
             raise Refused(
                 Reason.CHECKSUM_MISMATCH,
-                f"{what} is done in part, and unit {one.unit}, which is done, was changed since (its checksum was "
+                f"{what} is done in part, and unit {one.unit}, {state}, was changed since (its checksum was "
                 f"{one.checksum} and is {unit.checksum if unit else 'none: the unit is gone'}); put its statements "
                 "back as they were; what comes after it may be changed",
                 replace(place, line=unit.statements[0].line if unit else None),
