@@ -447,7 +447,6 @@ COMMENT ON FUNCTION schema_operator.record_by_hand(text, text, text, text, text,
 CREATE FUNCTION schema_operator.put_back_by_hand(version text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET standard_conforming_strings = on
 AS $$
 BEGIN
     PERFORM schema_operator.say(
