@@ -447,7 +447,6 @@ COMMENT ON FUNCTION schema_operator.record_by_hand(text, text, text, text, text,
 CREATE FUNCTION schema_operator.put_back_by_hand(version text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET standard_conforming_strings = on
 AS $$
 BEGIN
     PERFORM schema_operator.say(
@@ -573,7 +572,7 @@ BEGIN
         schema_operator.person(), coalesce(whose, 'their resource')));
     -- The server notices that a client has gone when it sends it something for the second time. A client that was killed
     -- is gone before this commits, and then nothing of it is left.
-    PERFORM pg_sleep(0.05);
+    PERFORM pg_sleep(0.2);
     PERFORM schema_operator.say('Everything above takes effect with the end of this transaction.');
     PERFORM pg_sleep(0);
     IF path_was_set THEN
