@@ -93,8 +93,11 @@ class Findings:
         """Give the findings with something more to say at the end."""
         return replace(self, warnings=(*self.warnings, sentence))
 
-    def percent(self, statement: int, statements: int) -> int | None:
-        """Say how much of the plan is done while a statement runs, each version counting alike; None without a plan."""
+    def percent(self, statement: float, statements: int) -> int | None:
+        """Say how much of the plan is done while a statement runs, each version counting alike; None without a plan.
+
+        1.5 is in the middle of the first statement.
+        """
         if not self.planned:
             return None
         return int(100 * (len(self.applied) + len(self.rolled_back) + (statement - 1) / statements) / self.planned)
