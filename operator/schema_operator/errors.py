@@ -44,6 +44,7 @@ class Reason(StrEnum):
     CHECKSUM_MISMATCH = "ChecksumMismatch"
     NOT_REVERSIBLE = "NotReversible"
     VERSION_IN_THE_WAY = "VersionInTheWay"
+    ROLLED_BACK_BY_HAND = "RolledBackByHand"
     INVALID_ENCODING = "InvalidEncoding"
     META_COMMAND_NOT_SUPPORTED = "MetaCommandNotSupported"
     COPY_NOT_SUPPORTED = "CopyNotSupported"

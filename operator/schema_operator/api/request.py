@@ -66,6 +66,8 @@ class Acknowledgement(StrEnum):
     """`COPY … FROM STDIN` with its rows in the script is accepted."""
     LONG_NAME = "LongName"
     """A name that PostgreSQL will cut off is accepted, with a warning."""
+    REAPPLY = "Reapply"
+    """A version that a person rolled back in SQL is applied again."""
 
 
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"

@@ -128,9 +128,10 @@ def _add_scripts(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--allow",
         action="append",
-        choices=["EmptyScript", "CopyData", "LongName"],
+        choices=["EmptyScript", "CopyData", "LongName", "Reapply"],
         help="accept what is refused otherwise: EmptyScript, an up script without any statement; CopyData, "
-        "COPY … FROM STDIN with its rows in the script; LongName, names that PostgreSQL cuts off; can be repeated",
+        "COPY … FROM STDIN with its rows in the script; LongName, names that PostgreSQL cuts off; Reapply, "
+        "versions that a person rolled back in SQL; can be repeated",
     )
 
 

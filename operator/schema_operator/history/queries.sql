@@ -10,7 +10,8 @@ VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
        ('schema_versions', 'SELECT'), ('schema_versions', 'INSERT'),
        ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
        ('events', 'INSERT'),
-       ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT')
+       ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT'),
+       ('held_versions', 'SELECT'), ('held_seen', 'SELECT'), ('held_seen', 'INSERT')
 
 -- access --
 -- Whose the control schema is, whose its tables are, whether their owner is a superuser, whether this role may become
@@ -46,8 +47,8 @@ RETURNING pg_current_xact_id()::text;
 
 -- history --
 -- All that a run must know, in one round trip and without the text of a script: the versions of the control schema,
--- whether this role may write down what it does, what is applied now, in the order it was applied, and the journal of
--- what is so in part. Where the control schema is missing or older, this is an error, and is asked for apart.
+-- whether this role may write down what it does, what is applied now, in the order it was applied, the journal of what
+-- is so in part, and what a person rolled back in SQL. Where the control schema is missing or older, this is an error, and is asked for apart.
 SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
        (SELECT coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
         FROM ({needed}) AS needed (relation, privilege)
@@ -59,7 +60,12 @@ SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
        (SELECT json_agg(json_build_array(version, action, owner, unit, units, checksum, event,
                                          CASE event WHEN 'Started' THEN statements ELSE '' END, seen::int8[])
                         ORDER BY position)::text
-        FROM schema_operator.open_units);
+        FROM schema_operator.open_units),
+       (SELECT json_agg(json_build_array(version, owner, position,
+                                         to_char(rolled_back_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                                         coalesce(rolled_back_by, ''), coalesce(seen, '{{}}'))
+                        ORDER BY position)::text
+        FROM schema_operator.held_versions);
 
 -- recorded_versions --
 -- Every version that was ever applied, recorded or rolled back, with its owner.
@@ -91,12 +97,26 @@ WITH version_row AS (
 )
 INSERT INTO schema_operator.version_scripts
        (version_id, version, action, owner, resource_uid, run, up_sql, down_sql, down_name, verify_sql,
-        down_transaction, requires, variables)
+        down_transaction, requires, variables, down_steps)
 SELECT id, %(version)s::text, %(action)s::text, %(owner)s::text, %(resource_uid)s::text, %(run)s::text,
        %(up_sql)s::text, %(down_sql)s::text, %(down_name)s::text, %(verify_sql)s::text,
-       %(down_transaction)s::text, string_to_array(%(requires)s::text, ' '), %(variables)s::jsonb
+       %(down_transaction)s::text, string_to_array(%(requires)s::text, ' '), %(variables)s::jsonb,
+       %(down_steps)s::jsonb
 FROM version_row
 RETURNING pg_current_xact_id()::text;
+
+-- record_seen --
+-- A run has found versions that a person rolled back in SQL.
+INSERT INTO schema_operator.held_seen (held, resource_uid, generation, run)
+SELECT held.position, %(resource_uid)s::text, %(generation)s::int8, %(run)s::text
+FROM unnest(%(positions)s::int8[]) AS held (position)
+ON CONFLICT DO NOTHING;
+
+-- seen --
+-- Whether such a version was found for a resource before.
+SELECT EXISTS (
+    SELECT FROM schema_operator.held_seen
+    WHERE held = %(position)s::int8 AND resource_uid = %(resource_uid)s::text);
 
 -- recorded --
 -- Whether a run has done an action to a version: what became of a transaction whose COMMIT was not answered.

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
+from typing import TYPE_CHECKING
 
 from schema_operator.api.request import TransactionMode
 from schema_operator.api.version import Version
+
+if TYPE_CHECKING:
+    from schema_operator.scripts.down_steps import DownSteps
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +84,28 @@ def still_begun(rows: Iterable[OpenUnit]) -> dict[int, OpenUnit]:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldVersion:
+    """A version that a person rolled back in SQL, and that was not applied since."""
+
+    version: Version
+    owner: str | None
+    position: int
+    """Of the rollback, in `version_scripts`."""
+    when: str
+    """When it was rolled back, in UTC."""
+    who: str
+    seen: Mapping[str, int] = field(default_factory=dict)
+    """The generation of each resource, by UID, whose run has found that first."""
+
+
+@dataclass(frozen=True, slots=True)
 class History:
-    """What is applied now, in the order it was applied, and what is so in part."""
+    """What is applied now, in the order it was applied, what is so in part, and what a person rolled back in SQL."""
 
     applied: tuple[AppliedVersion, ...] = ()
     open: tuple[OpenUnit, ...] = ()
+    held: tuple[HeldVersion, ...] = ()
+    """In the order they were rolled back."""
     _by_version: dict[Version, AppliedVersion] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Made when it is asked for: hundreds of scripts look for their versions."""
 
@@ -112,8 +133,10 @@ class History:
 
     def with_applied(self, *added: AppliedVersion) -> History:
         """Give the history after versions were applied."""
-        still_open = self._without_units([one.version for one in added], Direction.APPLY)
-        return replace(self, applied=(*self.applied, *added), open=still_open)
+        versions = [one.version for one in added]
+        still_open = self._without_units(versions, Direction.APPLY)
+        still_held = tuple(one for one in self.held if one.version not in versions)
+        return replace(self, applied=(*self.applied, *added), open=still_open, held=still_held)
 
     def without(self, *versions: Version) -> History:
         """Give the history after versions were rolled back."""
@@ -212,3 +235,5 @@ class Change:
     variables: Mapping[str, str] = field(default_factory=dict)
     """Values the scripts were filled in with."""
     down_transaction: TransactionMode = TransactionMode.AUTO
+    down_steps: DownSteps | None = None
+    """The down script made ready for `schema_operator.emergency_rollback`; absent without one."""

@@ -17,6 +17,7 @@ from schema_operator.history.records import (
     Author,
     Change,
     Direction,
+    HeldVersion,
     History,
     JournalEntry,
     OpenUnit,
@@ -38,6 +39,7 @@ NAME_LIMIT: Final = 255
 """Characters of `schema_versions.script_name` and `applied_by`."""
 _Applied = tuple[str, str | None, str | None, bool, tuple[str, ...]]
 _OpenUnit = tuple[str, str, str | None, int, int, str, str, str, tuple[int, ...] | None]
+_Held = tuple[str, str | None, int, str, str, dict[str, int]]
 _ACCESS: Final = QUERIES["access"].format(needed=QUERIES["needed"])
 _HISTORY: Final = QUERIES["history"].format(needed=QUERIES["needed"])
 
@@ -74,10 +76,11 @@ def read(session: Session) -> Reading:
     Fails with SQLSTATE 42P01, 42703 or 3F000 where the control schema is missing or of an older version. Raises
     `Refused(ControlSchemaDamaged)` where it holds what nobody can have written.
     """
-    ((versions, recordable, applied, open_units),) = session.query(_HISTORY)
+    ((versions, recordable, applied, open_units, held),) = session.query(_HISTORY)
     history = History(
         tuple(_applied(*row) for row in msgspec.json.decode(applied or "[]", type=list[_Applied])),
         tuple(_open_unit(*row) for row in msgspec.json.decode(open_units or "[]", type=list[_OpenUnit])),
+        tuple(_held(*row) for row in msgspec.json.decode(held or "[]", type=list[_Held])),
     )
     return Reading(_newest((versions or "").split()), bool(recordable), history)
 
@@ -130,8 +133,22 @@ def _recorded(change: Change, author: Author) -> dict[str, object]:
         # Versions hold no blanks; and a message of a pipeline knows nothing but text.
         "requires": " ".join(change.requires),
         "variables": msgspec.json.encode(dict(change.variables)).decode() if change.variables else None,
+        "down_steps": msgspec.json.encode(change.down_steps.as_json).decode() if change.down_steps else None,
         **_author(author),
     }
+
+
+def record_seen(session: Session, positions: Sequence[int], uid: str, generation: int, run: str) -> None:
+    """Write down that a run for a resource has found versions rolled back by hand, given by their positions."""
+    session.query(
+        QUERIES["record_seen"],
+        {"positions": list(positions), "resource_uid": uid, "generation": generation, "run": run},
+    )
+
+
+def is_seen(session: Session, position: int, uid: str) -> bool:
+    """Say whether that is written down."""
+    return bool(session.query(QUERIES["seen"], {"position": position, "resource_uid": uid})[0][0])
 
 
 def applied_by_run(session: Session, run: str) -> frozenset[str]:
@@ -252,6 +269,10 @@ def _applied(
     requires: tuple[str, ...],
 ) -> AppliedVersion:
     return AppliedVersion(_version(version), owner, checksum, reversible, tuple(map(_version, requires)))
+
+
+def _held(version: str, owner: str | None, position: int, when: str, who: str, seen: dict[str, int]) -> HeldVersion:
+    return HeldVersion(_version(version), owner, position, when, who, seen)
 
 
 def _version(text: str) -> Version:

@@ -19,6 +19,7 @@ from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
+from schema_operator.runner.steps.held import mark_seen
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
 from schema_operator.runner.steps.requirements import require_extensions
@@ -91,6 +92,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     work.reporter.progress(Step.PLANNING, "reading the history")
     reading = history_of(work)
     work.findings = work.findings.with_history(reading.history)
+    mark_seen(work, scripts, recordable=reading.recordable)
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     if decided.changes and not reading.recordable:
@@ -176,6 +178,8 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
         request.out_of_order,
         requires=request.requires.versions,
         baseline=find_baseline(work, scripts, history),
+        resource=request.resource,
+        allow=request.allow,
     )
     require_extensions(work, decided)
     return decided

@@ -28,6 +28,7 @@ from schema_operator.errors import (
     Stopped,
     VerificationFailed,
 )
+from schema_operator.runner.held import concerning, described
 
 if TYPE_CHECKING:
     from schema_operator.api.version import Version
@@ -177,10 +178,19 @@ def _success(findings: Findings) -> str:
         parts.append(f"Rolled back {_listed(findings.rolled_back)}.")
     if findings.applied:
         parts.append(f"Applied {_listed(findings.applied)}.")
-    if not parts:
+    nothing = not parts
+    if nothing:
         parts.append("Nothing to do.")
     parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
+    if nothing:
+        parts.extend(_by_hand(findings))
     return " ".join((*parts, *_warnings(findings.warnings)))
+
+
+def _by_hand(findings: Findings) -> tuple[str, ...]:
+    """Say what a person rolled back in SQL, where that is how the schema came to be as it is."""
+    held = concerning(findings.now, findings.owner, findings.wanted) if findings.now else ()
+    return (f"R{described(held)[1:]}.",) if held else ()
 
 
 def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:
@@ -203,7 +213,8 @@ def _would(findings: Findings, planned: tuple[PlannedVersion, ...]) -> str:
     present = f"The schema is at version {_highest(findings.now, findings) or NOTHING}; nothing was changed."
     other = f" Another run is at work and may change that: {findings.blocker}." if findings.blocker else ""
     would = f"A run would {', then '.join(parts)}." if parts else "Nothing to do."
-    return " ".join((f"{would} {present}{other}", *_warnings(findings.warnings)))
+    by_hand = () if parts else _by_hand(findings)
+    return " ".join((f"{would} {present}{other}", *by_hand, *_warnings(findings.warnings)))
 
 
 def _listed(versions: tuple[str, ...]) -> str:

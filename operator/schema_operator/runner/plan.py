@@ -17,11 +17,13 @@ from schema_operator.api.version import NOTHING, Version
 from schema_operator.errors import Location, Reason, Refused
 from schema_operator.history.records import AppliedVersion, Direction
 from schema_operator.runner import dependencies
+from schema_operator.runner.held import require_not_held
 from schema_operator.scripts.reading import require_not_empty
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from schema_operator.api.request import Resource
     from schema_operator.history.records import History, OpenUnit
     from schema_operator.scripts.script import Script, ScriptSet
 
@@ -53,12 +55,15 @@ def plan(
     *,
     requires: Sequence[str] = (),
     baseline: tuple[Script, ...] = (),
+    resource: Resource | None = None,
+    allow: Collection[str] = (),
 ) -> Plan:
     """Decide what to do. The caller has judged edited scripts, and decided on the baseline.
 
-    `requires` are the versions that must be applied before anything is; `baseline` is recorded as applied first.
-    Raises `Refused`: EmptySource, MalformedVersion, UnknownVersion, NotReversible, VersionInTheWay, OutOfOrder,
-    MissingDependency, DependencyCycle.
+    `requires` are the versions that must be applied before anything is; `baseline` is recorded as applied first;
+    `resource` and `allow` say whether what a person rolled back in SQL is wanted again.
+    Raises `Refused`: EmptySource, MalformedVersion, UnknownVersion, NotReversible, VersionInTheWay, RolledBackByHand,
+    OutOfOrder, MissingDependency, DependencyCycle.
     """
     goal = goal_of(scripts, history, wanted)
     history = history.with_applied(*(as_applied(script, owner) for script in baseline))
@@ -73,6 +78,7 @@ def plan(
         if one.version <= goal and (history.get(one.version) is None or one.version in gone)
     )
     _require_none_of_others_above(scripts, history, owner, goal)
+    require_not_held(applies, history, owner, resource, allow)
     dependencies.require_free(rollbacks, history)
     _require_nothing_in_the_way(rollbacks, history, owner)
     _require_reversible(rollbacks)

@@ -122,9 +122,13 @@ def _requires(value: str) -> tuple[str, ...]:
 def _allow(value: str) -> tuple[str, ...]:
     allowed = tuple(dict.fromkeys(value.split(",")))
     for one in allowed:
-        if one not in [*Acknowledgement]:
-            raise _unknown("allow", one, ", ".join(Acknowledgement))
+        if one not in _OF_A_SCRIPT:
+            raise _unknown("allow", one, ", ".join(_OF_A_SCRIPT))
     return allowed
+
+
+_OF_A_SCRIPT: Final = tuple(one for one in Acknowledgement if one is not Acknowledgement.REAPPLY)
+"""No script can know that it will be rolled back by hand."""
 
 
 def _copy(value: str) -> bool:

@@ -17,11 +17,13 @@ from schema_operator.history.records import (
     Author,
     Change,
     Direction,
+    HeldVersion,
     History,
     OpenUnit,
     StoredScripts,
     UnitEvent,
 )
+from schema_operator.scripts.down_steps import DownStep, DownSteps
 
 if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
@@ -61,10 +63,11 @@ class Answers:
 
 APPLIED = '[["1.0","shop/shop","abc",true,["0.9","0.8"]],["2",null,null,false,[]]]'
 OPEN = '[["3","apply",null,2,5,"def","Started","SELECT 1",[7,8]],["3","rollback","a/b",1,5,"def","Finished","",null]]'
+HELD = '[["4","a/b",17,"2026-01-01T00:00:00Z","alice via psql",{"uid":3}],["5",null,18,"2026-01-02T00:00:00Z","",{}]]'
 
 
 def test_the_history_is_one_query() -> None:
-    answers = Answers(("1 3 2", True, APPLIED, OPEN))
+    answers = Answers(("1 3 2", True, APPLIED, OPEN, HELD))
     reading = store.read(answers.session)
     assert len(answers.asked) == 1
     assert (reading.control, reading.recordable) == (Version.parse("3"), True)
@@ -79,21 +82,26 @@ def test_the_history_is_one_query() -> None:
             OpenUnit(third, Direction.APPLY, None, 2, 5, "def", UnitEvent.STARTED, "SELECT 1", (7, 8)),
             OpenUnit(third, Direction.ROLLBACK, "a/b", 1, 5, "def", UnitEvent.FINISHED, "", ()),
         ),
+        (
+            HeldVersion(Version.parse("4"), "a/b", 17, "2026-01-01T00:00:00Z", "alice via psql", {"uid": 3}),
+            HeldVersion(Version.parse("5"), None, 18, "2026-01-02T00:00:00Z", "", {}),
+        ),
     )
     assert reading.history.get(Version.parse("1")) is reading.history.applied[0]
     assert reading.history.get(third) is None
 
 
 def test_a_history_without_a_version_is_empty() -> None:
-    reading = store.read(Answers(("3", False, None, None)).session)
+    reading = store.read(Answers(("3", False, None, None, None)).session)
     assert (reading.history, reading.recordable) == (History(), False)
 
 
 DAMAGE = {
-    "no version of its own": ((None, True, None, None), "control_versions is empty"),
-    "a version of its own that is none": (("new", True, None, None), "'new'"),
-    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None), "'first'"),
-    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None), "'zero'"),
+    "no version of its own": ((None, True, None, None, None), "control_versions is empty"),
+    "a version of its own that is none": (("new", True, None, None, None), "'new'"),
+    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None, None), "'first'"),
+    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None, None), "'zero'"),
+    "a rollback by hand of what is none": (("3", True, None, None, '[["last",null,1,"","",{}]]'), "'last'"),
 }
 
 
@@ -125,6 +133,7 @@ def test_a_change_is_recorded_in_one_query(
         requires=("0.9", "0.8"),
         variables=values,
         down_transaction=TransactionMode.NEVER,
+        down_steps=DownSteps((DownStep('DROP TABLE "größe"', 3),)),
     )
     assert store.record(answers.session, change, AUTHOR) == "77"
     (asked,) = answers.asked
@@ -133,13 +142,25 @@ def test_a_change_is_recorded_in_one_query(
     )
     assert (asked["requires"], asked["down_transaction"]) == ("0.9 0.8", "Never")
     assert asked["variables"] == '{"name":"a \\"quoted\\" name","größe":"1"}'
+    assert asked["down_steps"] == '{"statements":[{"sql":"DROP TABLE \\"größe\\"","line":3}]}'
     assert (asked["script_name"], asked["actor"]) == ("n" * 255, "a" * 255)
 
 
 def test_no_variables_are_recorded_as_none() -> None:
     answers = Answers(("77",))
     store.record(answers.session, CHANGE, AUTHOR)
-    assert (answers.asked[0]["variables"], answers.asked[0]["requires"]) == (None, "")
+    asked = answers.asked[0]
+    assert (asked["variables"], asked["requires"], asked["down_steps"]) == (None, "", None)
+
+
+def test_what_a_run_has_found_rolled_back_by_hand_is_one_query() -> None:
+    answers = Answers((True,))
+    store.record_seen(answers.session, [17, 18], "uid", 4, "run-1")
+    assert store.is_seen(answers.session, 17, "uid")
+    assert answers.asked == [
+        {"positions": [17, 18], "resource_uid": "uid", "generation": 4, "run": "run-1"},
+        {"position": 17, "resource_uid": "uid"},
+    ]
 
 
 def test_stored_scripts_come_with_their_variables_and_their_transaction() -> None:

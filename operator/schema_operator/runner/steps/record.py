@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from schema_operator.api.request import TransactionMode
 from schema_operator.history.records import AppliedVersion, Change
 from schema_operator.runner.plan import as_applied
+from schema_operator.scripts.down_steps import down_steps
 from schema_operator.scripts.variables import used
 
 if TYPE_CHECKING:
@@ -48,4 +49,5 @@ def change_of(work: Workplace, script: Script, *, baseline: bool = False) -> Cha
         requires=(*script.requires, *work.request.requires.versions),
         variables=_variables(script, work.request.variables),
         down_transaction=script.down.transaction if script.down else TransactionMode.AUTO,
+        down_steps=down_steps(script.down, work.request.variables) if script.down else None,
     )
