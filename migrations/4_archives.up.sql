@@ -1,0 +1,791 @@
+-- Archives: what a script will destroy is copied before it does, and can be put back. All functions run with the rights of
+-- who calls them, and nobody may call them but the owner and those he lets.
+
+CREATE TABLE schema_operator.archives (
+    id bigint PRIMARY KEY,
+    archived_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    expires_at timestamptz,
+    transaction text NOT NULL DEFAULT pg_current_xact_id()::text,
+    after_position bigint NOT NULL,
+    version varchar(50) NOT NULL,
+    action text NOT NULL CHECK (action IN ('apply', 'rollback')),
+    run text NOT NULL,
+    kind text NOT NULL CHECK (kind IN ('column', 'table', 'rows')),
+    table_schema text NOT NULL,
+    table_name text NOT NULL,
+    table_oid oid NOT NULL,
+    columns jsonb NOT NULL,
+    key_columns jsonb NOT NULL,
+    archive_table text NOT NULL UNIQUE,
+    rows bigint NOT NULL,
+    bytes bigint NOT NULL,
+    definition jsonb
+);
+
+COMMENT ON TABLE schema_operator.archives IS
+    'What was copied before a script destroyed it. Append-only: an archive is gone when its table is; see available_archives.';
+COMMENT ON COLUMN schema_operator.archives.id IS 'Order of the archives.';
+COMMENT ON COLUMN schema_operator.archives.archived_at IS 'When it was copied, by the server''s clock.';
+COMMENT ON COLUMN schema_operator.archives.expires_at IS
+    'After which a run drops the archive table; absent where it is kept for good.';
+COMMENT ON COLUMN schema_operator.archives.transaction IS
+    'Transaction that destroyed it: what one change destroyed belongs together.';
+COMMENT ON COLUMN schema_operator.archives.after_position IS
+    'Position of the last change in version_scripts before this one.';
+COMMENT ON COLUMN schema_operator.archives.version IS 'Version whose script destroyed it, without -rollback.';
+COMMENT ON COLUMN schema_operator.archives.action IS 'apply or rollback.';
+COMMENT ON COLUMN schema_operator.archives.run IS 'Run it happened in: the name of the Job.';
+COMMENT ON COLUMN schema_operator.archives.kind IS 'What was destroyed: column (some of a table''s), table or rows.';
+COMMENT ON COLUMN schema_operator.archives.table_schema IS 'Schema of the table, when it was copied.';
+COMMENT ON COLUMN schema_operator.archives.table_name IS 'Name of the table, when it was copied.';
+COMMENT ON COLUMN schema_operator.archives.table_oid IS 'Oid of the table: one that was renamed since is found by it.';
+COMMENT ON COLUMN schema_operator.archives.columns IS
+    'The columns that were copied, each with its number, name, type and definition; without those of the key for a column.';
+COMMENT ON COLUMN schema_operator.archives.key_columns IS
+    'The columns by which a row is known again, in the same form; empty where the table had no key.';
+COMMENT ON COLUMN schema_operator.archives.archive_table IS 'Table in this schema that holds the copy.';
+COMMENT ON COLUMN schema_operator.archives.rows IS 'Rows in it.';
+COMMENT ON COLUMN schema_operator.archives.bytes IS 'Its size.';
+COMMENT ON COLUMN schema_operator.archives.definition IS
+    'For a table, the statements that make it again (create), and those that follow when its rows are back (finish, '
+    'foreign_keys); for columns the latter two.';
+
+CREATE INDEX archives_version ON schema_operator.archives (version, id);
+CREATE INDEX archives_table ON schema_operator.archives (table_name, id);
+
+CREATE TABLE schema_operator.recoveries (
+    id bigint PRIMARY KEY,
+    recovered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    transaction text NOT NULL DEFAULT pg_current_xact_id()::text,
+    archive bigint NOT NULL REFERENCES schema_operator.archives (id),
+    recovered_by varchar(255) NOT NULL,
+    database_role text NOT NULL DEFAULT session_user,
+    restored bigint NOT NULL,
+    kept bigint NOT NULL,
+    gone bigint NOT NULL,
+    conflicts bigint NOT NULL,
+    left_out jsonb NOT NULL
+);
+
+COMMENT ON TABLE schema_operator.recoveries IS 'What was put back from archives, by whom. Append-only.';
+COMMENT ON COLUMN schema_operator.recoveries.id IS 'Order of the recoveries.';
+COMMENT ON COLUMN schema_operator.recoveries.recovered_at IS 'When it was put back, by the server''s clock.';
+COMMENT ON COLUMN schema_operator.recoveries.transaction IS 'Transaction that did it.';
+COMMENT ON COLUMN schema_operator.recoveries.archive IS 'Archive it was put back from.';
+COMMENT ON COLUMN schema_operator.recoveries.recovered_by IS 'Who did it.';
+COMMENT ON COLUMN schema_operator.recoveries.database_role IS 'Role that was logged in.';
+COMMENT ON COLUMN schema_operator.recoveries.restored IS 'Rows that were inserted, or whose values were put back.';
+COMMENT ON COLUMN schema_operator.recoveries.kept IS 'Archived rows that were there already, as they were archived.';
+COMMENT ON COLUMN schema_operator.recoveries.gone IS
+    'Archived values whose rows are not there any more; they stay in the archive.';
+COMMENT ON COLUMN schema_operator.recoveries.conflicts IS
+    'Archived rows that are something else now, and stay so; listed in recovery_conflicts.';
+COMMENT ON COLUMN schema_operator.recoveries.left_out IS
+    'Statements of the definition that could not be repeated, each with the SQLSTATE.';
+
+CREATE TABLE schema_operator.recovery_conflicts (
+    recovery bigint NOT NULL,
+    archive bigint NOT NULL,
+    key jsonb NOT NULL,
+    reason text NOT NULL
+);
+
+COMMENT ON TABLE schema_operator.recovery_conflicts IS
+    'Archived rows that were not put back, because there is something newer in their place. Append-only.';
+COMMENT ON COLUMN schema_operator.recovery_conflicts.recovery IS 'Row of recoveries.';
+COMMENT ON COLUMN schema_operator.recovery_conflicts.archive IS 'Archive that holds the older values.';
+COMMENT ON COLUMN schema_operator.recovery_conflicts.key IS 'Key of the row, in the table and in the archive.';
+COMMENT ON COLUMN schema_operator.recovery_conflicts.reason IS 'Why it was not put back.';
+
+CREATE INDEX recovery_conflicts_recovery ON schema_operator.recovery_conflicts (recovery);
+
+CREATE VIEW schema_operator.available_archives AS
+SELECT a.id, a.archived_at, a.expires_at, a.version, a.action, a.kind, a.table_schema, a.table_name,
+       ARRAY(SELECT c ->> 'name' FROM jsonb_array_elements(a.columns) AS c) AS columns,
+       ARRAY(SELECT c ->> 'name' FROM jsonb_array_elements(a.key_columns) AS c) AS key_columns,
+       a.rows, a.bytes, a.archive_table, a.transaction, a.run
+FROM schema_operator.archives AS a
+WHERE EXISTS (
+    SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'schema_operator' AND c.relname = a.archive_table)
+ORDER BY a.id;
+
+COMMENT ON VIEW schema_operator.available_archives IS
+    'The archives whose tables are still there: what recover_data can put back.';
+
+CREATE FUNCTION schema_operator.take_lock() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    lock_class CONSTANT int := x'736F7064'::int;
+    holder text;
+BEGIN
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'this must run in READ COMMITTED: in % it may not see what the last run committed',
+            upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state', HINT = 'Call it in a transaction that is begun with plain BEGIN.';
+    END IF;
+    IF pg_try_advisory_xact_lock(lock_class, 1) AND pg_try_advisory_xact_lock(lock_class, 2) THEN
+        RETURN;
+    END IF;
+    SELECT format('process %s%s%s', l.pid, coalesce(' (' || nullif(a.application_name, '') || ')', ''),
+                  to_char(a.backend_start AT TIME ZONE 'UTC', '", connected since "YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+    INTO holder
+    FROM pg_locks AS l
+    LEFT JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
+      AND l.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+      AND l.classid::int8 = lock_class AND l.objid::int8 IN (1, 2) AND l.objsubid = 2
+    ORDER BY a.backend_start NULLS LAST LIMIT 1;
+    RAISE EXCEPTION 'a run is changing this database: %', coalesce(holder, 'it has just ended')
+        USING ERRCODE = 'lock_not_available', HINT = 'Wait for its end, or end it, then call this again.';
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.take_lock() IS
+    'Keeps runs away until the transaction ends, by the locks that runs take; refuses at once where one is at work.';
+
+-- How a value of a column is kept: as it is, or as text where its type is not PostgreSQL's own, so that an archive never
+-- keeps a type, or a collation, from being dropped.
+
+CREATE FUNCTION schema_operator.is_kept_as_text(type oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.oid >= 16384 OR t.typnamespace <> 'pg_catalog'::regnamespace FROM pg_type AS t WHERE t.oid = $1
+$$;
+
+COMMENT ON FUNCTION schema_operator.is_kept_as_text(oid) IS 'Whether an archive keeps values of a type as text.';
+
+CREATE FUNCTION schema_operator.is_comparable(type oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT t.typtype IN ('r', 'm') OR t.oid = 'varchar'::regtype OR EXISTS (
+        SELECT FROM pg_opclass AS o
+        WHERE o.opcdefault AND o.opcmethod = (SELECT m.oid FROM pg_am AS m WHERE m.amname = 'btree')
+          AND o.opcintype IN (t.oid, CASE WHEN t.typlen = -1 THEN t.typelem END))
+    FROM pg_type AS t WHERE t.oid = $1
+$$;
+
+COMMENT ON FUNCTION schema_operator.is_comparable(oid) IS
+    'Whether two values of a type of PostgreSQL''s own can be compared; others are by their texts.';
+
+CREATE FUNCTION schema_operator.constant_default(relation oid, number int2) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_attrdef AS d
+    JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = $1 AND d.adnum = $2 AND a.attgenerated = ''
+      AND d.adbin::text !~ '\{(SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|PARAM|SUBLINK) '
+      AND NOT EXISTS (
+          SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') AS f
+          JOIN pg_proc AS p ON p.oid = f[1]::oid WHERE p.provolatile <> 'i')
+$$;
+
+COMMENT ON FUNCTION schema_operator.constant_default(oid, int2) IS
+    'The default of a column where it is the same for every row.';
+
+CREATE FUNCTION schema_operator.describe_columns(relation oid, numbers int2[]) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'number', a.attnum, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+        'base', format_type(a.atttypid, NULL), 'text', schema_operator.is_kept_as_text(a.atttypid),
+        'collation', (SELECT format('%I.%I', n.nspname, c.collname)
+                      FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace
+                      WHERE c.oid = a.attcollation AND a.attcollation <> t.typcollation),
+        'default', (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef AS d
+                    WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum),
+        'constant', schema_operator.constant_default(a.attrelid, a.attnum) IS NOT NULL,
+        'identity', a.attidentity, 'not_null', a.attnotnull,
+        'comment', col_description(a.attrelid, a.attnum)) ORDER BY array_position($2, a.attnum)), '[]')
+    FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+    WHERE a.attrelid = $1 AND a.attnum = ANY ($2)
+$$;
+
+COMMENT ON FUNCTION schema_operator.describe_columns(oid, int2[]) IS 'Columns as the catalog of archives keeps them.';
+
+CREATE FUNCTION schema_operator.key_of(relation oid, without int2[]) RETURNS int2[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT k.numbers
+    FROM pg_index AS i
+    CROSS JOIN LATERAL (SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1] AS numbers) AS k
+    WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
+      AND i.indexprs IS NULL AND NOT k.numbers && $2
+      AND NOT EXISTS (SELECT FROM pg_attribute AS a
+                      WHERE a.attrelid = $1 AND a.attnum = ANY (k.numbers) AND NOT a.attnotnull)
+    ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid
+    LIMIT 1
+$$;
+
+COMMENT ON FUNCTION schema_operator.key_of(oid, int2[]) IS
+    'The columns by which rows are known again, without some that will be gone: the primary key, else a unique index that is '
+    'complete and not null; absent where there is none.';
+
+CREATE FUNCTION schema_operator.resolve_destroyed(destroyed jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    one pg_catalog.jsonb;
+    found_at pg_catalog.oid;
+    class pg_catalog.oid;
+    part pg_catalog.int4;
+    roots pg_catalog.jsonb := '[]';
+    emptied pg_catalog.jsonb := '[]';
+BEGIN
+    -- Names are resolved under the caller's search_path, so nothing of PostgreSQL's is called without its schema, and
+    -- operators are few.
+    FOR one IN SELECT * FROM pg_catalog.jsonb_array_elements(destroyed) LOOP
+        IF one ->> 'kind' IN ('column', 'table', 'rows') THEN
+            found_at := pg_catalog.to_regclass(one ->> 'name');
+            CONTINUE WHEN found_at IS NULL;
+            IF one ->> 'kind' = 'rows' THEN
+                emptied := emptied || pg_catalog.jsonb_build_array(one || pg_catalog.jsonb_build_object('oid', found_at::pg_catalog.int8));
+                CONTINUE;
+            END IF;
+            roots := roots || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+                'class', 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8,
+                'oid', found_at::pg_catalog.int8, 'column', CASE WHEN one ->> 'kind' = 'column' THEN one ->> 'column' END,
+                'cascade', one -> 'cascade', 'only', one -> 'only'));
+        ELSIF one ->> 'kind' = 'object' THEN
+            BEGIN
+                SELECT a.classid, a.objid, a.objsubid INTO class, found_at, part
+                FROM pg_catalog.pg_get_object_address(
+                    one ->> 'class', ARRAY(SELECT pg_catalog.jsonb_array_elements_text(one -> 'name')), '{}') AS a;
+            EXCEPTION
+                WHEN undefined_object OR undefined_table OR invalid_schema_name OR undefined_column OR wrong_object_type
+                THEN CONTINUE;  -- what is not there is not destroyed, and the statement will say so itself
+            END;
+            roots := roots || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+                'class', class::pg_catalog.int8, 'oid', found_at::pg_catalog.int8, 'cascade', one -> 'cascade'));
+        ELSIF one ->> 'kind' = 'owned' THEN
+            SELECT roots || coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+                       'class', s.classid::pg_catalog.int8, 'oid', s.objid::pg_catalog.int8, 'cascade', one -> 'cascade')), '[]')
+            INTO roots
+            FROM pg_catalog.pg_shdepend AS s
+            WHERE s.deptype = 'o' AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
+              AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = one ->> 'name')
+              AND s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d
+                            WHERE d.datname = pg_catalog.current_database());
+        END IF;
+    END LOOP;
+    RETURN schema_operator.reached(roots, emptied);
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.resolve_destroyed(jsonb) IS
+    'Finds, under the caller''s search_path, the tables whose columns or rows a statement destroys, also by CASCADE, '
+    'inheritance and foreign keys. Takes what the runner reads from a statement; gives what archive takes.';
+
+CREATE FUNCTION schema_operator.reached(roots jsonb, emptied jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE
+    wanted AS (
+        SELECT (r ->> 'class')::oid AS classid, (r ->> 'oid')::oid AS objid, r ->> 'column' AS name,
+               coalesce((r ->> 'cascade')::bool, false) AS cascades, coalesce((r ->> 'only')::bool, false) AS stays
+        FROM jsonb_array_elements(roots) AS r
+    ),
+    heirs (objid, name, cascades, stays) AS (  -- a column that is inherited, and nothing else, goes with its parent's
+        SELECT w.objid, w.name, w.cascades, w.stays FROM wanted AS w WHERE w.name IS NOT NULL
+        UNION
+        SELECT i.inhrelid, h.name, h.cascades, h.stays
+        FROM heirs AS h
+        JOIN pg_inherits AS i ON i.inhparent = h.objid
+        JOIN pg_attribute AS a ON a.attrelid = i.inhrelid AND a.attname = h.name
+        WHERE NOT h.stays AND (NOT a.attislocal AND a.attinhcount <= 1)
+    ),
+    typed AS (  -- an attribute of a composite type is a column of the tables of that type
+        SELECT h.objid, h.name, h.cascades FROM heirs AS h
+        UNION
+        SELECT t.oid, h.name, h.cascades FROM heirs AS h
+        JOIN pg_class AS c ON c.oid = h.objid AND c.relkind = 'c'
+        JOIN pg_class AS t ON t.reloftype = c.reltype
+    ),
+    gone (classid, objid, objsubid, cascades) AS (
+        SELECT w.classid, w.objid, 0, w.cascades FROM wanted AS w WHERE w.name IS NULL
+        UNION
+        SELECT 'pg_class'::regclass, t.objid, a.attnum::int4, t.cascades
+        FROM typed AS t JOIN pg_attribute AS a ON a.attrelid = t.objid AND a.attname = t.name AND NOT a.attisdropped
+        UNION
+        SELECT n.classid, n.objid, n.objsubid, g.cascades
+        FROM gone AS g
+        CROSS JOIN LATERAL (
+            SELECT d.classid, d.objid, d.objsubid FROM pg_depend AS d
+            WHERE d.refclassid = g.classid AND d.refobjid = g.objid AND (g.objsubid = 0 OR d.refobjsubid = g.objsubid)
+              AND (g.cascades OR d.deptype <> 'n')
+            UNION ALL  -- what is part of something else takes that along
+            SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_depend AS d
+            WHERE g.cascades AND d.classid = g.classid AND d.objid = g.objid AND d.objsubid = g.objsubid AND d.deptype = 'i'
+        ) AS n
+    ),
+    wiped (objid, cascades, deletes, filled) AS (
+        SELECT (e ->> 'oid')::oid, coalesce((e ->> 'cascade')::bool, false), coalesce((e ->> 'deletes')::bool, false),
+               NULL::int2[]
+        FROM jsonb_array_elements(emptied) AS e
+        UNION
+        SELECT i.inhrelid, coalesce((e ->> 'cascade')::bool, false), coalesce((e ->> 'deletes')::bool, false), NULL
+        FROM jsonb_array_elements(emptied) AS e
+        CROSS JOIN LATERAL (
+            WITH RECURSIVE tree (inhrelid) AS (
+                SELECT h.inhrelid FROM pg_inherits AS h WHERE h.inhparent = (e ->> 'oid')::oid
+                UNION
+                SELECT h.inhrelid FROM tree JOIN pg_inherits AS h ON h.inhparent = tree.inhrelid
+            ) SELECT tree.inhrelid FROM tree) AS i
+        WHERE NOT coalesce((e ->> 'only')::bool, false)
+        UNION
+        SELECT f.conrelid, w.cascades, w.deletes, CASE WHEN w.deletes THEN f.conkey END
+        FROM wiped AS w
+        JOIN pg_constraint AS f ON f.confrelid = w.objid AND f.contype = 'f'
+        WHERE w.cascades OR (w.deletes AND f.confdeltype = 'c')
+    ),
+    tables AS (
+        SELECT c.oid, c.relkind, c.relispartition, format('%I.%I', n.nspname, c.relname) AS name
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'schema_operator') AND n.nspname !~ '^pg_toast'
+    ),
+    found AS (
+        SELECT 'table' AS kind, t.oid, t.relkind, t.name, NULL::int2[] AS numbers, NULL::int2[] AS filled
+        FROM tables AS t WHERE t.oid IN (SELECT g.objid FROM gone AS g WHERE g.classid = 'pg_class'::regclass AND g.objsubid = 0)
+        UNION ALL
+        SELECT 'column', t.oid, t.relkind, t.name, array_agg(DISTINCT a.attnum), NULL
+        FROM gone AS g
+        JOIN tables AS t ON t.oid = g.objid AND g.classid = 'pg_class'::regclass
+        JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = g.objsubid AND a.attnum > 0
+                              AND NOT a.attisdropped AND a.attgenerated = ''
+        WHERE NOT EXISTS (  -- a partition's column is archived with that of the table it is part of
+            SELECT FROM pg_partition_ancestors(t.oid) AS p (oid)
+            JOIN pg_attribute AS b ON b.attrelid = p.oid AND b.attname = a.attname
+            JOIN gone AS o ON o.classid = 'pg_class'::regclass AND o.objid = p.oid AND o.objsubid = b.attnum
+            WHERE t.relispartition AND p.oid <> t.oid)
+        GROUP BY t.oid, t.relkind, t.name
+        UNION ALL
+        SELECT 'rows', t.oid, t.relkind, t.name, NULL,
+               CASE WHEN count(*) = 1 AND count(w.filled) = 1 THEN min(w.filled) END
+        FROM (SELECT DISTINCT w.objid, w.filled FROM wiped AS w) AS w JOIN tables AS t ON t.oid = w.objid
+        GROUP BY t.oid, t.relkind, t.name
+    )
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+        'kind', f.kind, 'table', f.oid::int8, 'name', f.name, 'only', f.relkind <> 'p',
+        'numbers', f.numbers, 'filled', f.filled,
+        'columns', (SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute AS a
+                    WHERE a.attrelid = f.oid AND a.attnum = ANY (f.numbers))) ORDER BY f.oid), '[]')
+    FROM found AS f
+    WHERE NOT EXISTS (  -- what is archived with the table it is part of
+        SELECT FROM pg_partition_ancestors(f.oid) AS p (oid) JOIN found AS o ON o.oid = p.oid AND o.kind = f.kind
+        WHERE p.oid <> f.oid AND f.kind <> 'column')
+      AND NOT EXISTS (SELECT FROM found AS o WHERE o.oid = f.oid AND o.kind = 'table' AND f.kind <> 'table')
+$$;
+
+COMMENT ON FUNCTION schema_operator.reached(jsonb, jsonb) IS
+    'Finds the tables and columns that go with what is dropped (roots) or emptied: the second half of resolve_destroyed.';
+
+CREATE FUNCTION schema_operator.judge_archive(item jsonb, policy jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    relation oid := (item ->> 'table')::oid;
+    numbers int2[] := ARRAY(SELECT n::int2 FROM jsonb_array_elements_text(nullif(item -> 'numbers', 'null')) AS n);
+    key int2[] := schema_operator.key_of(relation, numbers);
+    most int8 := (policy ->> 'max_bytes')::int8;
+    expected int8;
+    judged jsonb := jsonb_build_object('key', key, 'problem', NULL, 'sentence', NULL);
+BEGIN
+    IF item ->> 'kind' = 'column' AND key IS NULL THEN
+        RETURN judged || jsonb_build_object('problem', 'NoKey', 'sentence', format(
+            '%s cannot be archived: the table has no primary key, and no unique index over columns that are not null and '
+            'stay, so nobody could tell to which rows the values belong', schema_operator.name_archive(item)));
+    END IF;
+    IF item ->> 'kind' = 'column' THEN
+        -- A row of a table has 28 bytes beside its values (PostgreSQL documentation, "Database Page Layout").
+        SELECT (sum(c.reltuples) * (28 + (SELECT sum(s.avg_width) FROM pg_stats AS s
+                                          JOIN pg_class AS r ON r.oid = relation
+                                          JOIN pg_namespace AS n ON n.oid = r.relnamespace
+                                          JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attname = s.attname
+                                          WHERE s.schemaname = n.nspname AND s.tablename = r.relname
+                                            AND a.attnum = ANY (key || numbers))))::int8
+        INTO expected
+        FROM pg_class AS c
+        WHERE c.reltuples > 0 AND c.oid IN (SELECT relation UNION SELECT p.relid FROM pg_partition_tree(relation) AS p WHERE p.isleaf);
+    ELSE
+        SELECT sum(pg_table_size(t.oid))::int8 INTO expected
+        FROM (SELECT relation AS oid UNION SELECT p.relid FROM pg_partition_tree(relation) AS p) AS t;
+    END IF;
+    RETURN CASE WHEN expected > most THEN judged || jsonb_build_object(
+        'problem', 'ArchiveTooLarge', 'sentence', schema_operator.say_too_large(item, expected, most)) ELSE judged END;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.judge_archive(jsonb, jsonb) IS
+    'Says by which key something that resolve_destroyed has found can be archived, and what is against it.';
+
+CREATE FUNCTION schema_operator.name_archive(item jsonb) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE item ->> 'kind'
+        WHEN 'table' THEN format('table %s', item ->> 'name')
+        WHEN 'rows' THEN format('the rows of %s', item ->> 'name')
+        ELSE (SELECT CASE WHEN count(*) > 1 THEN 'columns ' ELSE 'column ' END || string_agg(quote_ident(c), ', ')
+              FROM jsonb_array_elements_text(item -> 'columns') AS c) || format(' of %s', item ->> 'name') END
+$$;
+
+COMMENT ON FUNCTION schema_operator.name_archive(jsonb) IS 'Names what is archived, for messages.';
+
+CREATE FUNCTION schema_operator.say_too_large(item jsonb, size int8, most int8) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('the archive of %s would have %s, and may have %s', schema_operator.name_archive(item),
+                  pg_size_pretty(size), pg_size_pretty(most))
+$$;
+
+COMMENT ON FUNCTION schema_operator.say_too_large(jsonb, int8, int8) IS 'Says how far an archive is above the limit.';
+
+CREATE FUNCTION schema_operator.foresee_archives(resolved jsonb, policy jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(item || schema_operator.judge_archive(item, policy)), '[]')
+    FROM jsonb_array_elements(resolved) AS item
+$$;
+
+COMMENT ON FUNCTION schema_operator.foresee_archives(jsonb, jsonb) IS
+    'Says what is against archives before anything is run; changes nothing.';
+
+CREATE FUNCTION schema_operator.archive(resolved jsonb, version varchar, action text, run text, policy jsonb)
+RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+DECLARE
+    item jsonb;
+    judged jsonb;
+    done jsonb := '[]';
+    refuses boolean;
+    number int8;
+    copied int8;
+    size int8;
+    most int8 := (policy ->> 'max_bytes')::int8;
+    numbers int2[];
+    key int2[];
+    shape jsonb;
+BEGIN
+    IF resolved = '[]' THEN
+        RETURN done;
+    END IF;
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION 'nothing can be archived in a transaction that is %: rows that others have written since it began '
+            'would be destroyed and not be in the archive', upper(current_setting('transaction_isolation'))
+            USING ERRCODE = 'invalid_transaction_state',
+                  HINT = 'Leave the isolation level out of the script''s BEGIN, or do without archives.';
+    END IF;
+    -- Readers go on while rows are copied; writers wait, so that no row comes between the copy and its end.
+    FOR item IN SELECT * FROM jsonb_array_elements(resolved) LOOP
+        EXECUTE format('LOCK TABLE %s%s IN SHARE ROW EXCLUSIVE MODE',
+                       CASE WHEN (item ->> 'only')::bool THEN 'ONLY ' ELSE '' END, item ->> 'name');
+    END LOOP;
+    FOR item IN SELECT * FROM jsonb_array_elements(resolved) LOOP
+        judged := schema_operator.judge_archive(item, policy);
+        IF judged ->> 'problem' IS NOT NULL THEN
+            refuses := coalesce(policy ->> CASE judged ->> 'problem' WHEN 'NoKey' THEN 'no_key' ELSE 'above' END, 'Refuse') <> 'Skip';
+            IF refuses THEN
+                RAISE EXCEPTION '%', judged ->> 'sentence'
+                    USING ERRCODE = CASE judged ->> 'problem' WHEN 'NoKey' THEN 'SO001' ELSE 'SO002' END;
+            END IF;
+            done := done || jsonb_build_array(schema_operator.report_archive(item, NULL, 0, 0, judged ->> 'sentence'));
+            CONTINUE;
+        END IF;
+        key := ARRAY(SELECT n::int2 FROM jsonb_array_elements_text(nullif(judged -> 'key', 'null')) AS n);
+        numbers := ARRAY(
+            SELECT a.attnum FROM pg_attribute AS a
+            WHERE a.attrelid = (item ->> 'table')::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+              AND (item ->> 'kind' <> 'column' OR a.attnum = ANY (
+                      ARRAY(SELECT n::int2 FROM jsonb_array_elements_text(nullif(item -> 'numbers', 'null')) AS n)))
+            ORDER BY a.attnum);
+        SELECT coalesce(max(a.id), 0) + 1 INTO number FROM schema_operator.archives AS a;
+        EXECUTE schema_operator.copying(number, item, CASE WHEN item ->> 'kind' = 'column' THEN key || numbers ELSE numbers END);
+        GET DIAGNOSTICS copied = ROW_COUNT;
+        size := pg_table_size(format('schema_operator.archive_%s', number)::regclass);
+        IF size > most THEN
+            IF coalesce(policy ->> 'above', 'Refuse') <> 'Skip' THEN
+                RAISE EXCEPTION '%', schema_operator.say_too_large(item, size, most) USING ERRCODE = 'SO002';
+            END IF;
+            EXECUTE format('DROP TABLE schema_operator.archive_%s', number);
+            done := done || jsonb_build_array(schema_operator.report_archive(
+                item, NULL, 0, 0, schema_operator.say_too_large(item, size, most)));
+            CONTINUE;
+        END IF;
+        shape := CASE item ->> 'kind'
+            WHEN 'table' THEN schema_operator.definition_of((item ->> 'table')::oid)
+            WHEN 'column' THEN schema_operator.definition_with((item ->> 'table')::oid, numbers) END;
+        INSERT INTO schema_operator.archives
+               (id, expires_at, after_position, version, action, run, kind, table_schema, table_name, table_oid, columns,
+                key_columns, archive_table, rows, bytes, definition)
+        SELECT number, clock_timestamp() + make_interval(secs => (policy ->> 'keep_seconds')::float8),
+               (SELECT coalesce(max(s.position), 0) FROM schema_operator.version_scripts AS s),
+               archive.version, archive.action, archive.run, item ->> 'kind', n.nspname, c.relname, c.oid,
+               schema_operator.describe_columns(c.oid, numbers), schema_operator.describe_columns(c.oid, key),
+               format('archive_%s', number), copied, size, shape
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = (item ->> 'table')::oid;
+        done := done || jsonb_build_array(schema_operator.report_archive(item, number, copied, size, NULL));
+    END LOOP;
+    RETURN done;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.archive(jsonb, varchar, text, text, jsonb) IS
+    'Copies what a statement is about to destroy, in its transaction. Takes what resolve_destroyed gives, the version, the '
+    'action, the run and the policy (max_bytes, above, keep_seconds, no_key); gives what was archived or skipped.';
+
+CREATE FUNCTION schema_operator.copying(number int8, item jsonb, numbers int2[]) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('CREATE TABLE schema_operator.archive_%s AS SELECT %s FROM %s%s%s', number,
+        (SELECT coalesce(string_agg(CASE
+             WHEN schema_operator.is_kept_as_text(a.atttypid) THEN format('t.%I::text COLLATE "default" AS %1$I', a.attname)
+             WHEN a.attcollation >= 16384 THEN format('t.%I COLLATE "default" AS %1$I', a.attname)
+             ELSE format('t.%I', a.attname) END, ', ' ORDER BY array_position(numbers, a.attnum)), '')
+         FROM pg_attribute AS a WHERE a.attrelid = (item ->> 'table')::oid AND a.attnum = ANY (numbers)),
+        CASE WHEN (item ->> 'only')::bool THEN 'ONLY ' ELSE '' END, item ->> 'name' || ' AS t',
+        (SELECT ' WHERE ' || string_agg(format('t.%I IS NOT NULL', a.attname), ' AND ')
+         FROM jsonb_array_elements_text(nullif(item -> 'filled', 'null')) AS f
+         JOIN pg_attribute AS a ON a.attrelid = (item ->> 'table')::oid AND a.attnum = f::int2))
+$$;
+
+COMMENT ON FUNCTION schema_operator.copying(int8, jsonb, int2[]) IS 'Writes the statement that makes an archive table.';
+
+CREATE FUNCTION schema_operator.report_archive(item jsonb, archive int8, rows int8, bytes int8, skipped text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('archive', $2, 'table', item -> 'name', 'kind', item -> 'kind', 'columns', item -> 'columns',
+                              'what', schema_operator.name_archive(item), 'rows', $3, 'bytes', $4, 'skipped', $5)
+$$;
+
+COMMENT ON FUNCTION schema_operator.report_archive(jsonb, int8, int8, int8, text) IS 'What archive says about one thing.';
+
+-- What a table was, as statements that make it again: those before its rows are back, and those after.
+
+CREATE FUNCTION schema_operator.name_of(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%I.%I', n.nspname, c.relname)
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = $1
+$$;
+
+COMMENT ON FUNCTION schema_operator.name_of(oid) IS 'The name of a relation with its schema; absent where it is gone.';
+
+CREATE FUNCTION schema_operator.sequence_options(sequence oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('START WITH %s INCREMENT BY %s MINVALUE %s MAXVALUE %s CACHE %s%s', s.seqstart, s.seqincrement,
+                  s.seqmin, s.seqmax, s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' ELSE '' END)
+    FROM pg_sequence AS s WHERE s.seqrelid = $1
+$$;
+
+COMMENT ON FUNCTION schema_operator.sequence_options(oid) IS 'A sequence as CREATE SEQUENCE says it.';
+
+CREATE FUNCTION schema_operator.column_of(relation oid, number int2) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT concat(quote_ident(a.attname), ' ', format_type(a.atttypid, a.atttypmod),
+        (SELECT format(' COLLATE %I.%I', n.nspname, c.collname)
+         FROM pg_collation AS c JOIN pg_namespace AS n ON n.oid = c.collnamespace
+         WHERE c.oid = a.attcollation AND a.attcollation <> t.typcollation),
+        CASE a.attgenerated
+            WHEN 's' THEN format(' GENERATED ALWAYS AS (%s) STORED', e.expression)
+            WHEN 'v' THEN format(' GENERATED ALWAYS AS (%s) VIRTUAL', e.expression)
+            ELSE ' DEFAULT ' || e.expression END,
+        (SELECT format(' GENERATED %s AS IDENTITY (SEQUENCE NAME %s %s)',
+                       CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END,
+                       schema_operator.name_of(d.objid), schema_operator.sequence_options(d.objid))
+         FROM pg_depend AS d
+         WHERE a.attidentity <> '' AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+           AND d.refobjid = a.attrelid AND d.refobjsubid = a.attnum AND d.deptype = 'i'),
+        CASE WHEN a.attnotnull THEN coalesce((SELECT format(' CONSTRAINT %I', c.conname) FROM pg_constraint AS c
+             WHERE c.conrelid = a.attrelid AND c.contype = 'n' AND c.conkey = ARRAY[a.attnum]), '') || ' NOT NULL' END)
+    FROM pg_attribute AS a
+    JOIN pg_type AS t ON t.oid = a.atttypid
+    LEFT JOIN LATERAL (SELECT pg_get_expr(d.adbin, d.adrelid) AS expression FROM pg_attrdef AS d
+                       WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) AS e ON true
+    WHERE a.attrelid = $1 AND a.attnum = $2
+$$;
+
+COMMENT ON FUNCTION schema_operator.column_of(oid, int2) IS 'A column as CREATE TABLE says it.';
+
+CREATE FUNCTION schema_operator.creation_of(relation oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT concat('CREATE ', CASE c.relpersistence WHEN 'u' THEN 'UNLOGGED ' END, 'TABLE ', schema_operator.name_of(c.oid),
+        CASE WHEN c.relispartition
+            THEN format(' PARTITION OF %s %s', schema_operator.name_of(
+                     (SELECT i.inhparent FROM pg_inherits AS i WHERE i.inhrelid = c.oid)), pg_get_expr(c.relpartbound, c.oid))
+            ELSE format(' (%s)%s',
+                (SELECT string_agg(schema_operator.column_of(c.oid, a.attnum), ', ' ORDER BY a.attnum)
+                 FROM pg_attribute AS a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal),
+                (SELECT format(' INHERITS (%s)', string_agg(schema_operator.name_of(i.inhparent), ', ' ORDER BY i.inhseqno))
+                 FROM pg_inherits AS i WHERE i.inhrelid = c.oid HAVING count(*) > 0)) END,
+        CASE WHEN c.relkind = 'p' THEN format(' PARTITION BY %s', pg_get_partkeydef(c.oid)) END,
+        format(' USING %I', (SELECT m.amname FROM pg_am AS m WHERE m.oid = c.relam AND c.relkind = 'r')),
+        format(' WITH (%s)', (SELECT string_agg(format('%s=%L', o.option_name, o.option_value), ', ')
+                              FROM pg_options_to_table(c.reloptions) AS o HAVING count(*) > 0)),
+        format(' TABLESPACE %I', (SELECT s.spcname FROM pg_tablespace AS s WHERE s.oid = c.reltablespace)))
+    FROM pg_class AS c WHERE c.oid = $1
+$$;
+
+COMMENT ON FUNCTION schema_operator.creation_of(oid) IS 'The CREATE TABLE of a table, without its constraints.';
+
+CREATE FUNCTION schema_operator.finish_of(relation oid) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH it AS (SELECT c.*, schema_operator.name_of(c.oid) AS name FROM pg_class AS c WHERE c.oid = $1)
+    (SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', it.name, o.conname, pg_get_constraintdef(o.oid))
+     FROM it JOIN pg_constraint AS o ON o.conrelid = it.oid
+     WHERE o.contype IN ('p', 'u', 'x', 'c') AND o.conislocal AND o.coninhcount = 0
+     ORDER BY array_position('{p,u,x,c}', o.contype::text), o.conname)
+    UNION ALL
+    SELECT pg_get_indexdef(i.indexrelid) FROM it JOIN pg_index AS i ON i.indrelid = it.oid AND i.indisvalid
+    WHERE NOT EXISTS (SELECT FROM pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x'))
+      AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
+    UNION ALL
+    SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', it.name, CASE it.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+               ELSE format('USING INDEX %I', (SELECT r.relname FROM pg_index AS i JOIN pg_class AS r ON r.oid = i.indexrelid
+                                              WHERE i.indrelid = it.oid AND i.indisreplident)) END)
+    FROM it WHERE it.relreplident <> 'd'
+    UNION ALL
+    SELECT pg_get_ruledef(r.oid) FROM it JOIN pg_rewrite AS r ON r.ev_class = it.oid
+    UNION ALL
+    SELECT pg_get_triggerdef(g.oid) FROM it JOIN pg_trigger AS g ON g.tgrelid = it.oid
+    WHERE NOT g.tgisinternal AND coalesce((to_jsonb(g) ->> 'tgparentid')::oid, 0) = 0
+    UNION ALL
+    SELECT format('ALTER TABLE %s %s TRIGGER %I', it.name, CASE g.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'R' THEN 'ENABLE REPLICA'
+                                                          ELSE 'ENABLE ALWAYS' END, g.tgname)
+    FROM it JOIN pg_trigger AS g ON g.tgrelid = it.oid AND NOT g.tgisinternal AND g.tgenabled <> 'O'
+    UNION ALL
+    SELECT format('CREATE POLICY %I ON %s AS %s FOR %s TO %s', p.polname, it.name,
+                  CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+                  CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE'
+                                ELSE 'ALL' END,
+                  (SELECT string_agg(CASE u WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END, ', ')
+                   FROM unnest(p.polroles) AS u))
+           || coalesce(format(' USING (%s)', pg_get_expr(p.polqual, it.oid)), '')
+           || coalesce(format(' WITH CHECK (%s)', pg_get_expr(p.polwithcheck, it.oid)), '')
+    FROM it JOIN pg_policy AS p ON p.polrelid = it.oid
+    UNION ALL
+    SELECT format('ALTER TABLE %s %s ROW LEVEL SECURITY', it.name, w.words)
+    FROM it CROSS JOIN LATERAL (VALUES ('ENABLE', it.relrowsecurity), ('FORCE', it.relforcerowsecurity)) AS w (words, is_set)
+    WHERE w.is_set
+    UNION ALL
+    SELECT format('COMMENT ON TABLE %s IS %L', it.name, obj_description(it.oid, 'pg_class'))
+    FROM it WHERE obj_description(it.oid, 'pg_class') IS NOT NULL
+    UNION ALL
+    SELECT format('COMMENT ON COLUMN %s.%I IS %L', it.name, a.attname, col_description(it.oid, a.attnum))
+    FROM it JOIN pg_attribute AS a ON a.attrelid = it.oid AND NOT a.attisdropped
+    WHERE col_description(it.oid, a.attnum) IS NOT NULL
+    UNION ALL
+    SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', o.conname, it.name, obj_description(o.oid, 'pg_constraint'))
+    FROM it JOIN pg_constraint AS o ON o.conrelid = it.oid WHERE obj_description(o.oid, 'pg_constraint') IS NOT NULL
+    UNION ALL
+    SELECT format('COMMENT ON INDEX %s IS %L', schema_operator.name_of(i.indexrelid), obj_description(i.indexrelid, 'pg_class'))
+    FROM it JOIN pg_index AS i ON i.indrelid = it.oid WHERE obj_description(i.indexrelid, 'pg_class') IS NOT NULL
+    UNION ALL
+    SELECT schema_operator.granting(it.name, NULL, it.relacl, it.relowner) FROM it
+    UNION ALL
+    SELECT schema_operator.granting(it.name, a.attname, a.attacl, it.relowner)
+    FROM it JOIN pg_attribute AS a ON a.attrelid = it.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped
+    UNION ALL
+    SELECT format('ALTER TABLE %s OWNER TO %I', it.name, pg_get_userbyid(it.relowner)) FROM it
+$$;
+
+COMMENT ON FUNCTION schema_operator.finish_of(oid) IS
+    'The statements that give a table made again its constraints but foreign keys, indexes, triggers, policies, comments, '
+    'grants and owner.';
+
+CREATE FUNCTION schema_operator.granting(name text, column_name name, rights aclitem[], owner oid) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('GRANT %s%s ON TABLE %s TO %s%s', r.privilege_type, CASE WHEN $2 IS NULL THEN '' ELSE format(' (%I)', $2) END, $1,
+                  CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r.grantee)) END,
+                  CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM aclexplode($3) AS r WHERE r.grantee <> $4
+$$;
+
+COMMENT ON FUNCTION schema_operator.granting(text, name, aclitem[], oid) IS 'The GRANTs that give rights again.';
+
+CREATE FUNCTION schema_operator.keeping_sequences(relation oid, numbers int2[]) RETURNS TABLE (made text, owned text, moved text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    last int8;
+    used boolean;
+BEGIN
+    FOR one IN
+        SELECT d.objid, d.deptype, schema_operator.name_of(d.objid) AS name, a.attname, s.seqtypid
+        FROM pg_depend AS d
+        JOIN pg_sequence AS s ON s.seqrelid = d.objid
+        JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = relation
+          AND d.deptype IN ('a', 'i') AND (numbers IS NULL OR d.refobjsubid = ANY (numbers))
+        ORDER BY d.objid
+    LOOP
+        EXECUTE format('SELECT s.last_value, s.is_called FROM %s AS s', one.name) INTO last, used;
+        made := CASE one.deptype WHEN 'a' THEN format('CREATE SEQUENCE IF NOT EXISTS %s AS %s %s', one.name,
+                    format_type(one.seqtypid, NULL), schema_operator.sequence_options(one.objid)) END;
+        owned := CASE one.deptype WHEN 'a' THEN format('ALTER SEQUENCE %s OWNED BY %s.%I', one.name,
+                    schema_operator.name_of(relation), one.attname) END;
+        moved := format('SELECT setval(%L, %s, %s)', one.name, last, used);
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.keeping_sequences(oid, int2[]) IS
+    'The statements that make the sequences of columns again (not those of identities), tie them to their columns, and '
+    'move them to where they were.';
+
+CREATE FUNCTION schema_operator.definition_of(relation oid) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH parts AS (  -- a table with the partitions that go with it, which come after it
+        SELECT $1 AS oid, 0 AS level
+        UNION
+        SELECT p.relid, p.level FROM pg_partition_tree($1) AS p JOIN pg_class AS c ON c.oid = p.relid AND c.relkind IN ('r', 'p')
+        WHERE p.relid <> $1
+    ),
+    sequences AS (SELECT s.* FROM parts CROSS JOIN LATERAL schema_operator.keeping_sequences(parts.oid, NULL) AS s)
+    SELECT jsonb_build_object(
+        'create', (SELECT coalesce(jsonb_agg(s.made), '[]') FROM sequences AS s WHERE s.made IS NOT NULL)
+               || (SELECT jsonb_agg(schema_operator.creation_of(parts.oid) ORDER BY parts.level, parts.oid) FROM parts),
+        'finish', (SELECT coalesce(jsonb_agg(s.owned), '[]') FROM sequences AS s WHERE s.owned IS NOT NULL)
+               || (SELECT coalesce(jsonb_agg(s.moved), '[]') FROM sequences AS s)
+               || (SELECT coalesce(jsonb_agg(f ORDER BY parts.level, parts.oid, f.ordinality), '[]') FROM (
+                       SELECT parts.level, parts.oid, f.f, f.ordinality FROM parts
+                       CROSS JOIN LATERAL schema_operator.finish_of(parts.oid) WITH ORDINALITY AS f (f, ordinality)) AS f,
+                       LATERAL (SELECT f.level, f.oid) AS parts),
+        'foreign_keys', (
+            SELECT coalesce(jsonb_agg(format('ALTER TABLE %s ADD CONSTRAINT %I %s', schema_operator.name_of(o.conrelid),
+                                             o.conname, pg_get_constraintdef(o.oid)) ORDER BY o.oid), '[]')
+            FROM pg_constraint AS o
+            WHERE o.contype = 'f' AND o.conparentid = 0
+              AND (o.conrelid IN (SELECT parts.oid FROM parts) OR o.confrelid IN (SELECT parts.oid FROM parts))))
+    WHERE NOT EXISTS (  -- a table of an extension is the extension's to make
+        SELECT FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = $1 AND d.deptype = 'e')
+$$;
+
+COMMENT ON FUNCTION schema_operator.definition_of(oid) IS 'All that makes a table again; absent for one of an extension.';
+
+CREATE FUNCTION schema_operator.definition_with(relation oid, numbers int2[]) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object(
+        'create', (SELECT coalesce(jsonb_agg(s.made), '[]')
+                   FROM schema_operator.keeping_sequences($1, $2) AS s WHERE s.made IS NOT NULL),
+        'finish', (SELECT coalesce(jsonb_agg(s.owned), '[]')
+                   FROM schema_operator.keeping_sequences($1, $2) AS s WHERE s.owned IS NOT NULL)
+               || (SELECT coalesce(jsonb_agg(format('ALTER TABLE %s ADD CONSTRAINT %I %s', schema_operator.name_of($1),
+                                                    o.conname, pg_get_constraintdef(o.oid))
+                                             ORDER BY array_position('{p,u,x,c}', o.contype::text), o.conname), '[]')
+                   FROM pg_constraint AS o
+                   WHERE o.conrelid = $1 AND o.contype IN ('p', 'u', 'x', 'c') AND o.conkey && $2 AND o.coninhcount = 0)
+               || (SELECT coalesce(jsonb_agg(pg_get_indexdef(i.indexrelid)), '[]')
+                   FROM pg_index AS i
+                   WHERE i.indrelid = $1 AND i.indisvalid
+                     AND EXISTS (SELECT FROM pg_depend AS d
+                                 WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+                                   AND d.refclassid = 'pg_class'::regclass AND d.refobjid = $1 AND d.refobjsubid = ANY ($2))
+                     AND NOT EXISTS (SELECT FROM pg_constraint AS o
+                                     WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x'))
+                     AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid))
+               || (SELECT coalesce(jsonb_agg(g), '[]')
+                   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
+                   CROSS JOIN LATERAL schema_operator.granting(schema_operator.name_of($1), a.attname, a.attacl, c.relowner) AS g
+                   WHERE a.attrelid = $1 AND a.attnum = ANY ($2)),
+        'foreign_keys', (
+            SELECT coalesce(jsonb_agg(format('ALTER TABLE %s ADD CONSTRAINT %I %s', schema_operator.name_of(o.conrelid),
+                                             o.conname, pg_get_constraintdef(o.oid)) ORDER BY o.oid), '[]')
+            FROM pg_constraint AS o
+            WHERE o.contype = 'f' AND o.conparentid = 0
+              AND ((o.conrelid = $1 AND o.conkey && $2) OR (o.confrelid = $1 AND o.confkey && $2))))
+$$;
+
+COMMENT ON FUNCTION schema_operator.definition_with(oid, int2[]) IS
+    'What goes with columns of a table when they are dropped, as statements that make it again.';
