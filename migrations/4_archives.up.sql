@@ -17,6 +17,7 @@ CREATE TABLE schema_operator.archives (
     columns jsonb NOT NULL,
     key_columns jsonb NOT NULL,
     archive_table text NOT NULL UNIQUE,
+    archive_oid oid NOT NULL,
     rows bigint NOT NULL,
     bytes bigint NOT NULL,
     definition jsonb
@@ -44,6 +45,8 @@ COMMENT ON COLUMN schema_operator.archives.columns IS
 COMMENT ON COLUMN schema_operator.archives.key_columns IS
     'The columns by which a row is known again, in the same form; empty where the table had no key.';
 COMMENT ON COLUMN schema_operator.archives.archive_table IS 'Table in this schema that holds the copy.';
+COMMENT ON COLUMN schema_operator.archives.archive_oid IS
+    'Oid of that table; where it is another, the database was restored from a dump, and table_oid means nothing.';
 COMMENT ON COLUMN schema_operator.archives.rows IS 'Rows in it.';
 COMMENT ON COLUMN schema_operator.archives.bytes IS 'Its size.';
 COMMENT ON COLUMN schema_operator.archives.definition IS
@@ -508,12 +511,12 @@ BEGIN
             WHEN 'column' THEN schema_operator.definition_with((item ->> 'table')::oid, numbers) END;
         INSERT INTO schema_operator.archives
                (id, expires_at, after_position, version, action, run, kind, table_schema, table_name, table_oid, columns,
-                key_columns, archive_table, rows, bytes, definition)
+                key_columns, archive_table, archive_oid, rows, bytes, definition)
         SELECT number, clock_timestamp() + make_interval(secs => (policy ->> 'keep_seconds')::float8),
                (SELECT coalesce(max(s.position), 0) FROM schema_operator.version_scripts AS s),
                archive.version, archive.action, archive.run, item ->> 'kind', n.nspname, c.relname, c.oid,
                schema_operator.describe_columns(c.oid, numbers), schema_operator.describe_columns(c.oid, key),
-               format('archive_%s', number), copied, size, shape
+               format('archive_%s', number), format('schema_operator.archive_%s', number)::regclass, copied, size, shape
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = (item ->> 'table')::oid;
         done := done || jsonb_build_array(schema_operator.report_archive(item, number, copied, size, NULL));
     END LOOP;
@@ -608,14 +611,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                 (SELECT format(' INHERITS (%s)', string_agg(schema_operator.name_of(i.inhparent), ', ' ORDER BY i.inhseqno))
                  FROM pg_inherits AS i WHERE i.inhrelid = c.oid HAVING count(*) > 0)) END,
         CASE WHEN c.relkind = 'p' THEN format(' PARTITION BY %s', pg_get_partkeydef(c.oid)) END,
-        format(' USING %I', (SELECT m.amname FROM pg_am AS m WHERE m.oid = c.relam AND c.relkind = 'r')),
-        format(' WITH (%s)', (SELECT string_agg(format('%s=%L', o.option_name, o.option_value), ', ')
-                              FROM pg_options_to_table(c.reloptions) AS o HAVING count(*) > 0)),
-        format(' TABLESPACE %I', (SELECT s.spcname FROM pg_tablespace AS s WHERE s.oid = c.reltablespace)))
+        (SELECT format(' USING %I', m.amname) FROM pg_am AS m WHERE m.oid = c.relam AND c.relkind = 'r'),
+        (SELECT format(' WITH (%s)', string_agg(format('%s=%L', o.option_name, o.option_value), ', '))
+         FROM pg_options_to_table(c.reloptions) AS o HAVING count(*) > 0),
+        (SELECT format(' TABLESPACE %I', s.spcname) FROM pg_tablespace AS s WHERE s.oid = c.reltablespace))
     FROM pg_class AS c WHERE c.oid = $1
 $$;
 
 COMMENT ON FUNCTION schema_operator.creation_of(oid) IS 'The CREATE TABLE of a table, without its constraints.';
+
+CREATE FUNCTION schema_operator.granting(name text, column_name name, rights aclitem[], owner oid) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('GRANT %s%s ON TABLE %s TO %s%s', r.privilege_type, CASE WHEN $2 IS NULL THEN '' ELSE format(' (%I)', $2) END, $1,
+                  CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r.grantee)) END,
+                  CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+    FROM aclexplode($3) AS r WHERE r.grantee <> $4
+$$;
+
+COMMENT ON FUNCTION schema_operator.granting(text, name, aclitem[], oid) IS 'The GRANTs that give rights again.';
 
 CREATE FUNCTION schema_operator.finish_of(relation oid) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -682,16 +695,6 @@ COMMENT ON FUNCTION schema_operator.finish_of(oid) IS
     'The statements that give a table made again its constraints but foreign keys, indexes, triggers, policies, comments, '
     'grants and owner.';
 
-CREATE FUNCTION schema_operator.granting(name text, column_name name, rights aclitem[], owner oid) RETURNS SETOF text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('GRANT %s%s ON TABLE %s TO %s%s', r.privilege_type, CASE WHEN $2 IS NULL THEN '' ELSE format(' (%I)', $2) END, $1,
-                  CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r.grantee)) END,
-                  CASE WHEN r.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-    FROM aclexplode($3) AS r WHERE r.grantee <> $4
-$$;
-
-COMMENT ON FUNCTION schema_operator.granting(text, name, aclitem[], oid) IS 'The GRANTs that give rights again.';
-
 CREATE FUNCTION schema_operator.keeping_sequences(relation oid, numbers int2[]) RETURNS TABLE (made text, owned text, moved text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -713,7 +716,7 @@ BEGIN
                     format_type(one.seqtypid, NULL), schema_operator.sequence_options(one.objid)) END;
         owned := CASE one.deptype WHEN 'a' THEN format('ALTER SEQUENCE %s OWNED BY %s.%I', one.name,
                     schema_operator.name_of(relation), one.attname) END;
-        moved := format('SELECT setval(%L, %s, %s)', one.name, last, used);
+        moved := format('SELECT setval(%L, %s, %L)', one.name, last, used);
         RETURN NEXT;
     END LOOP;
 END
@@ -737,10 +740,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                || (SELECT jsonb_agg(schema_operator.creation_of(parts.oid) ORDER BY parts.level, parts.oid) FROM parts),
         'finish', (SELECT coalesce(jsonb_agg(s.owned), '[]') FROM sequences AS s WHERE s.owned IS NOT NULL)
                || (SELECT coalesce(jsonb_agg(s.moved), '[]') FROM sequences AS s)
-               || (SELECT coalesce(jsonb_agg(f ORDER BY parts.level, parts.oid, f.ordinality), '[]') FROM (
-                       SELECT parts.level, parts.oid, f.f, f.ordinality FROM parts
-                       CROSS JOIN LATERAL schema_operator.finish_of(parts.oid) WITH ORDINALITY AS f (f, ordinality)) AS f,
-                       LATERAL (SELECT f.level, f.oid) AS parts),
+               || (SELECT coalesce(jsonb_agg(f.statement ORDER BY p.level, p.oid, f.place), '[]')
+                   FROM parts AS p
+                   CROSS JOIN LATERAL schema_operator.finish_of(p.oid) WITH ORDINALITY AS f (statement, place)),
         'foreign_keys', (
             SELECT coalesce(jsonb_agg(format('ALTER TABLE %s ADD CONSTRAINT %I %s', schema_operator.name_of(o.conrelid),
                                              o.conname, pg_get_constraintdef(o.oid)) ORDER BY o.oid), '[]')
@@ -789,3 +791,618 @@ $$;
 
 COMMENT ON FUNCTION schema_operator.definition_with(oid, int2[]) IS
     'What goes with columns of a table when they are dropped, as statements that make it again.';
+
+-- Putting back. Nothing newer is overwritten: not a row with the same key, not a value of a column's own.
+
+CREATE FUNCTION schema_operator.table_of(a schema_operator.archives) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(
+        (SELECT c.oid FROM pg_class AS c
+         WHERE c.oid = a.table_oid AND c.relkind IN ('r', 'p')
+           AND a.archive_oid = to_regclass(format('schema_operator.%I', a.archive_table))),
+        (SELECT c.oid FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE n.nspname = a.table_schema AND c.relname = a.table_name AND c.relkind IN ('r', 'p')))
+$$;
+
+COMMENT ON FUNCTION schema_operator.table_of(schema_operator.archives) IS
+    'The table an archive is of: under whatever name it has now, else the one of that name; absent where there is none.';
+
+CREATE FUNCTION schema_operator.item_of(a schema_operator.archives) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT jsonb_build_object('kind', a.kind, 'name', format('%I.%I', a.table_schema, a.table_name), 'columns', (
+        SELECT jsonb_agg(c -> 'name' ORDER BY (c ->> 'number')::int) FROM jsonb_array_elements(a.columns) AS c))
+$$;
+
+COMMENT ON FUNCTION schema_operator.item_of(schema_operator.archives) IS 'An archive as name_archive names it.';
+
+CREATE FUNCTION schema_operator.match_columns(a schema_operator.archives, target oid, columns jsonb)
+RETURNS TABLE (name text, present name, number int2, value text, there text, kept text, problem text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.name, p.attname, p.attnum,
+           format('a.%I', c.name) || CASE WHEN c.text THEN '::' || format_type(p.atttypid, p.atttypmod) ELSE '' END,
+           't.' || quote_ident(p.attname) || CASE WHEN w.as_text THEN '::text' ELSE '' END,
+           format('a.%I', c.name) || CASE WHEN w.as_text AND NOT c.text THEN '::text' ELSE '' END,
+           CASE WHEN p.attnum IS NULL THEN format('column %I is not there any more', c.name)
+                WHEN p.attgenerated <> '' THEN format('column %I is generated now', c.name)
+                WHEN format_type(p.atttypid, NULL) <> c.base AND NOT EXISTS (
+                         SELECT FROM pg_cast AS k JOIN pg_attribute AS s
+                           ON s.attrelid = to_regclass(format('schema_operator.%I', a.archive_table)) AND s.attname = c.name
+                         WHERE NOT c.text AND k.castsource = s.atttypid AND k.casttarget = p.atttypid AND k.castcontext = 'i')
+                THEN format('column %I was of type %s and is of type %s', c.name, c.base, format_type(p.atttypid, NULL)) END
+    FROM jsonb_to_recordset(match_columns.columns) AS c (number int2, name text, base text, text bool)
+    LEFT JOIN LATERAL (
+        SELECT p.* FROM pg_attribute AS p
+        WHERE p.attrelid = target AND NOT p.attisdropped AND p.attnum > 0
+          AND ((target = a.table_oid AND p.attnum = c.number) OR p.attname = c.name)
+        ORDER BY target = a.table_oid AND p.attnum = c.number DESC LIMIT 1) AS p ON true
+    LEFT JOIN LATERAL (SELECT c.text OR NOT schema_operator.is_comparable(p.atttypid) AS as_text) AS w ON true
+    ORDER BY c.number
+$$;
+
+COMMENT ON FUNCTION schema_operator.match_columns(schema_operator.archives, oid, jsonb) IS
+    'Finds archived columns in the table as it is now: the name there, the value to put there, both sides of a comparison, '
+    'and what is against it.';
+
+CREATE FUNCTION schema_operator.own_value(target oid, number int2) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT concat(format('t.%I IS NOT NULL', p.attname),
+        (SELECT format(' AND %s IS DISTINCT FROM %s', w.there, CASE WHEN w.as_text THEN format('(%s)::text', d) ELSE format('(%s)', d) END)
+         FROM schema_operator.constant_default(p.attrelid, p.attnum) AS d WHERE d IS NOT NULL),
+        CASE WHEN p.atthasmissing THEN format(' AND %s IS DISTINCT FROM %L%s', w.there, (p.attmissingval::text::text[])[1],
+             CASE WHEN w.as_text THEN '' ELSE '::' || format_type(p.atttypid, p.atttypmod) END) END)
+    FROM pg_attribute AS p
+    CROSS JOIN LATERAL (SELECT schema_operator.is_kept_as_text(p.atttypid) OR NOT schema_operator.is_comparable(p.atttypid) AS as_text) AS k
+    CROSS JOIN LATERAL (SELECT k.as_text, format(CASE WHEN k.as_text THEN 't.%I::text' ELSE 't.%I' END, p.attname) AS there) AS w
+    WHERE p.attrelid = $1 AND p.attnum = $2
+$$;
+
+COMMENT ON FUNCTION schema_operator.own_value(oid, int2) IS
+    'The condition that a row has a value of its own in a column: none that the column''s default has put there.';
+
+CREATE FUNCTION schema_operator.prepare_place(a schema_operator.archives, careful boolean) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    target oid := schema_operator.table_of(a);
+    name text := format('%I.%I', a.table_schema, a.table_name);
+    statement text;
+    described record;
+    added jsonb := '[]';
+    filled boolean;
+BEGIN
+    IF to_regclass(format('schema_operator.%I', a.archive_table)) IS NULL THEN
+        RAISE EXCEPTION 'the archive of % of % is gone: its table % was dropped%', schema_operator.name_archive(schema_operator.item_of(a)),
+            to_char(a.archived_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), a.archive_table,
+            coalesce(to_char(a.expires_at AT TIME ZONE 'UTC', '", as it was kept until "YYYY-MM-DD HH24:MI:SS" UTC"'), '')
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'SELECT * FROM schema_operator.available_archives shows what is there; else look in a backup.';
+    END IF;
+    IF target IS NULL AND (a.kind <> 'table' OR a.definition IS NULL) THEN
+        RAISE EXCEPTION 'table % is not there, and this archive holds %', name,
+            CASE WHEN a.kind = 'table' THEN 'only its rows: it belongs to an extension'
+                 ELSE format('only %s', schema_operator.name_archive(schema_operator.item_of(a))) END
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Make the table first.';
+    END IF;
+    IF target IS NULL THEN
+        FOR statement IN SELECT * FROM jsonb_array_elements_text(a.definition -> 'create') LOOP
+            EXECUTE statement;
+        END LOOP;
+        RETURN jsonb_build_object('target', schema_operator.table_of(a)::int8, 'made', true);
+    END IF;
+    name := schema_operator.name_of(target);
+    IF a.kind = 'column' THEN
+        FOR described IN
+            SELECT c.*, m.number AS present FROM jsonb_to_recordset(a.columns) AS c
+                (number int2, name text, type text, "collation" text, "default" text, constant bool, identity text, not_null bool)
+            LEFT JOIN schema_operator.match_columns(a, target, a.columns) AS m ON m.name = c.name
+            ORDER BY c.number
+        LOOP
+            CONTINUE WHEN described.present IS NOT NULL;
+            IF added = '[]' THEN
+                FOR statement IN SELECT * FROM jsonb_array_elements_text(a.definition -> 'create') LOOP
+                    EXECUTE statement;
+                END LOOP;
+            END IF;
+            EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', name, described.name, described.type)
+                || coalesce(' COLLATE ' || described."collation", '')
+                || CASE WHEN described.constant THEN ' DEFAULT ' || described."default"
+                        || CASE WHEN described.not_null THEN ' NOT NULL' ELSE '' END ELSE '' END;
+            added := added || jsonb_build_array(described.name);
+        END LOOP;
+    ELSIF careful AND a.kind = 'table' THEN
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO filled;
+        IF filled THEN
+            RETURN jsonb_build_object('skipped', format('there are rows in %s already', name));
+        END IF;
+    END IF;
+    RETURN jsonb_build_object('target', target::int8, 'made', false, 'added', added);
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.prepare_place(schema_operator.archives, boolean) IS
+    'Makes the table or the columns again that an archive is of, where they are not there.';
+
+CREATE FUNCTION schema_operator.set_triggers(target oid, back jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    found jsonb := '[]';
+BEGIN
+    IF back IS NULL THEN
+        FOR one IN
+            SELECT schema_operator.name_of(g.tgrelid) AS name, g.tgname, g.tgenabled
+            FROM pg_trigger AS g
+            WHERE g.tgrelid IN (SELECT target UNION SELECT p.relid FROM pg_partition_tree(target) AS p)
+              AND NOT g.tgisinternal AND g.tgenabled <> 'D'
+        LOOP
+            EXECUTE format('ALTER TABLE ONLY %s DISABLE TRIGGER %I', one.name, one.tgname);
+            found := found || jsonb_build_array(to_jsonb(one));
+        END LOOP;
+        RETURN found;
+    END IF;
+    IF back <> '[]' THEN
+        SET CONSTRAINTS ALL IMMEDIATE;  -- a table with checks to come cannot be altered
+    END IF;
+    FOR one IN SELECT * FROM jsonb_to_recordset(back) AS b (name text, tgname text, tgenabled text) LOOP
+        EXECUTE format('ALTER TABLE ONLY %s ENABLE %sTRIGGER %I', one.name,
+            CASE one.tgenabled WHEN 'R' THEN 'REPLICA ' WHEN 'A' THEN 'ALWAYS ' ELSE '' END, one.tgname);
+    END LOOP;
+    RETURN '[]';
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.set_triggers(oid, jsonb) IS
+    'Disables the triggers of a table and gives which, or (back) enables those again as they were.';
+
+CREATE FUNCTION schema_operator.move_sequences(target oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    reached int8;
+    last int8;
+BEGIN
+    FOR one IN
+        SELECT DISTINCT schema_operator.name_of(target) AS name, a.attname, schema_operator.name_of(q.oid) AS sequence, s.seqincrement
+        FROM pg_attribute AS a
+        CROSS JOIN LATERAL (
+            SELECT d.objid AS oid FROM pg_depend AS d
+            WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid
+              AND d.refobjsubid = a.attnum AND d.deptype IN ('a', 'i')
+            UNION
+            SELECT d.refobjid FROM pg_attrdef AS f
+            JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid AND d.refclassid = 'pg_class'::regclass
+            WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum) AS q
+        JOIN pg_sequence AS s ON s.seqrelid = q.oid
+        WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+          AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)
+    LOOP
+        EXECUTE format('SELECT %s(t.%I) FROM %s AS t', CASE WHEN one.seqincrement > 0 THEN 'max' ELSE 'min' END, one.attname, one.name)
+        INTO reached;
+        EXECUTE format('SELECT s.last_value FROM %s AS s', one.sequence) INTO last;
+        IF (CASE WHEN one.seqincrement > 0 THEN reached >= last ELSE reached <= last END) THEN
+            PERFORM setval(one.sequence, reached);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.move_sequences(oid) IS 'Moves the sequences of a table past what is in its columns.';
+
+CREATE FUNCTION schema_operator.fill(a schema_operator.archives, target oid, careful boolean, recovery int8)
+RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    table_name text := (SELECT CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END || schema_operator.name_of(target)
+                        FROM pg_class AS c WHERE c.oid = target);
+    source text := format('schema_operator.%I AS a', a.archive_table);
+    problem text;
+    same_row text;
+    differs text;
+    first_key text;
+    key_of_row text;
+    triggers jsonb;
+    restored int8;
+    gone int8 := 0;
+    conflicts int8 := 0;
+    absent int8;
+    is_empty boolean;
+    numbers int2[];
+    statement text;
+BEGIN
+    SELECT m.problem INTO problem FROM schema_operator.match_columns(a, target, a.key_columns || a.columns) AS m
+    WHERE m.problem IS NOT NULL LIMIT 1;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'the archive of % does not fit %: %', schema_operator.name_archive(schema_operator.item_of(a)),
+            schema_operator.name_of(target), problem
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = format('Change the table back, or copy by hand from schema_operator.%I.', a.archive_table);
+    END IF;
+    SELECT string_agg(format('%s = %s', m.there, m.kept), ' AND '), min(format('t.%I IS NULL', m.present)),
+           format('jsonb_build_object(%s)', string_agg(format('%L, a.%I', m.present, m.name), ', '))
+    INTO same_row, first_key, key_of_row
+    FROM schema_operator.match_columns(a, target, a.key_columns) AS m;
+    IF a.kind = 'column' THEN
+        numbers := ARRAY(SELECT m.number FROM schema_operator.match_columns(a, target, a.columns) AS m);
+        IF careful THEN
+            numbers := schema_operator.without_own_values(target, numbers);
+            IF numbers = '{}' THEN
+                RETURN jsonb_build_object('skipped', 'there are values in it already');
+            END IF;
+        END IF;
+        SELECT string_agg(format('%s IS DISTINCT FROM %s', m.there, m.kept), ' OR ') INTO differs
+        FROM schema_operator.match_columns(a, target, a.columns) AS m WHERE m.number = ANY (numbers);
+        SELECT format('UPDATE %s AS t SET %s FROM %s WHERE %s AND (%s)', table_name,
+                      string_agg(format('%I = %s', m.present, CASE WHEN cardinality(numbers) = 1 THEN m.value ELSE
+                          format('CASE WHEN %s THEN t.%I ELSE %s END', schema_operator.own_value(target, m.number), m.present, m.value) END), ', '),
+                      source, same_row,
+                      string_agg(format('NOT (%s) AND %s IS DISTINCT FROM %s',
+                                        schema_operator.own_value(target, m.number), m.there, m.kept), ' OR '))
+        INTO statement
+        FROM schema_operator.match_columns(a, target, a.columns) AS m WHERE m.number = ANY (numbers);
+    ELSE
+        EXECUTE format('SELECT NOT EXISTS (SELECT FROM %s)', table_name) INTO is_empty;
+        IF same_row IS NULL AND NOT is_empty THEN
+            RAISE EXCEPTION 'the rows of % had no key, and there are rows in it: nobody could tell which of them are the same',
+                schema_operator.name_of(target)
+                USING ERRCODE = 'object_not_in_prerequisite_state',
+                      HINT = format('Copy by hand what is missing from schema_operator.%I.', a.archive_table);
+        END IF;
+        SELECT coalesce(string_agg(format('%s IS DISTINCT FROM %s', m.there, m.kept), ' OR '), 'false'),
+               format('INSERT INTO %s%s SELECT %s FROM %s', schema_operator.name_of(target),
+                      coalesce(format(' (%s) OVERRIDING SYSTEM VALUE', string_agg(quote_ident(m.present), ', ')), ''),
+                      coalesce(string_agg(m.value, ', '), ''), source)
+        INTO differs, statement
+        FROM schema_operator.match_columns(a, target, a.columns) AS m;
+        statement := statement
+            || CASE WHEN is_empty THEN '' ELSE format(' WHERE NOT EXISTS (SELECT FROM %s AS t WHERE %s)', table_name, same_row) END
+            || CASE WHEN schema_operator.has_other_keys(target) THEN ' ON CONFLICT DO NOTHING' ELSE '' END;
+    END IF;
+    triggers := schema_operator.set_triggers(target, NULL);
+    EXECUTE statement;
+    GET DIAGNOSTICS restored = ROW_COUNT;
+    PERFORM schema_operator.set_triggers(target, triggers);
+    PERFORM schema_operator.move_sequences(target);
+    IF same_row IS NOT NULL AND restored < a.rows THEN
+        EXECUTE format('SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE NOT (%1$s) AND (%s)) '
+                       'FROM %s LEFT JOIN %s AS t ON %s', first_key, differs, source, table_name, same_row)
+        INTO absent, conflicts;
+        IF a.kind = 'column' THEN
+            gone := absent;
+        ELSE
+            conflicts := conflicts + absent;
+        END IF;
+        IF conflicts > 0 THEN
+            EXECUTE format('INSERT INTO schema_operator.recovery_conflicts (recovery, archive, key, reason) '
+                'SELECT %s, %s, %s, CASE WHEN %s THEN %L ELSE %L END FROM %s LEFT JOIN %s AS t ON %s WHERE %s',
+                recovery, a.id, key_of_row, first_key, 'another row has a value that may be there only once',
+                CASE a.kind WHEN 'column' THEN 'the row has another value now' ELSE 'the row has other values now' END,
+                source, table_name, same_row,
+                CASE a.kind WHEN 'column' THEN format('NOT (%s) AND (%s)', first_key, differs)
+                            ELSE format('(%s) OR (%s)', first_key, differs) END);
+        END IF;
+    END IF;
+    RETURN jsonb_build_object('restored', restored, 'gone', gone, 'conflicts', conflicts,
+                              'kept', a.rows - restored - gone - conflicts);
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.fill(schema_operator.archives, oid, boolean, int8) IS
+    'Puts archived rows or values into a table, keeps what is newer, and lists it.';
+
+CREATE FUNCTION schema_operator.without_own_values(target oid, numbers int2[]) RETURNS int2[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    number int2;
+    filled boolean;
+    left_over int2[] := '{}';
+BEGIN
+    FOREACH number IN ARRAY numbers LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s AS t WHERE %s)', schema_operator.name_of(target),
+                       schema_operator.own_value(target, number)) INTO filled;
+        IF NOT filled THEN
+            left_over := left_over || number;
+        END IF;
+    END LOOP;
+    RETURN left_over;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.without_own_values(oid, int2[]) IS
+    'Of some columns, those in which no row has a value of its own.';
+
+CREATE FUNCTION schema_operator.has_other_keys(target oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Rows that are not to be inserted twice are known by one key; ON CONFLICT is for the others, and cannot be said where
+    -- one of them is only checked at the end.
+    SELECT count(*) > 0 AND bool_and(i.indimmediate)
+    FROM pg_index AS i WHERE i.indrelid = $1 AND (i.indisunique OR i.indisexclusion)
+$$;
+
+COMMENT ON FUNCTION schema_operator.has_other_keys(oid) IS 'Whether what is inserted can collide by more than the key.';
+
+CREATE FUNCTION schema_operator.finish_place(a schema_operator.archives, state jsonb, keys boolean) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    name text := schema_operator.name_of((state ->> 'target')::oid);
+    statement text;
+    left_out jsonb := '[]';
+BEGIN
+    FOR statement IN
+        SELECT * FROM schema_operator.finish_columns(a, name, state) WHERE NOT keys
+        UNION ALL
+        SELECT * FROM jsonb_array_elements_text(a.definition -> CASE WHEN keys THEN 'foreign_keys' ELSE 'finish' END)
+    LOOP
+        BEGIN
+            EXECUTE statement;
+        EXCEPTION
+            WHEN OTHERS THEN
+                -- What is wrong with the statement is told; a full disk, a lock or a wish to stop is not its fault.
+                IF left(SQLSTATE, 2) NOT IN ('0A', '0L', '0P', '22', '23', '2B', '39', '42', 'P0')
+                   AND SQLSTATE NOT IN ('55000', '55006') THEN
+                    RAISE;
+                END IF;
+                left_out := left_out || jsonb_build_array(jsonb_build_object('statement', statement, 'sqlstate', SQLSTATE));
+        END;
+    END LOOP;
+    RETURN left_out;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.finish_place(schema_operator.archives, jsonb, boolean) IS
+    'Gives a table or columns made again their constraints and all else; gives what the server refuses.';
+
+CREATE FUNCTION schema_operator.finish_columns(a schema_operator.archives, name text, state jsonb) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.statement
+    FROM jsonb_to_recordset(CASE a.kind WHEN 'column' THEN a.columns ELSE '[]' END) AS c
+        (number int2, name text, "default" text, constant bool, identity text, not_null bool, comment text)
+    CROSS JOIN LATERAL (VALUES
+        (1, c."default" IS NOT NULL AND NOT c.constant, format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', $2, c.name, c."default")),
+        (2, c."default" IS NOT NULL AND NOT c.constant AND c.not_null, format('UPDATE %s SET %I = DEFAULT WHERE %2$I IS NULL', $2, c.name)),
+        -- Rows that were written meanwhile have no number yet.
+        (3, c.identity <> '', format(
+            'UPDATE %s AS t SET %I = n.number FROM (SELECT r.tableoid, r.ctid, (SELECT coalesce(max(m.%2$I), 0) FROM %1$s AS m) '
+            '+ row_number() OVER () AS number FROM %1$s AS r WHERE r.%2$I IS NULL) AS n '
+            'WHERE n.tableoid = t.tableoid AND n.ctid = t.ctid', $2, c.name)),
+        (4, c.not_null AND NOT c.constant, format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', $2, c.name)),
+        (5, c.identity <> '', format('ALTER TABLE %s ALTER COLUMN %I ADD GENERATED %s AS IDENTITY', $2, c.name,
+                                     CASE c.identity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END)),
+        (6, c.identity <> '', format('SELECT schema_operator.move_sequences(%L::regclass)', $2)),
+        (7, c.comment IS NOT NULL, format('COMMENT ON COLUMN %s.%I IS %L', $2, c.name, c.comment))
+    ) AS s (place, needed, statement)
+    WHERE s.needed AND $3 -> 'added' ? c.name
+    ORDER BY c.number, s.place
+$$;
+
+COMMENT ON FUNCTION schema_operator.finish_columns(schema_operator.archives, text, jsonb) IS
+    'The statements that give columns added again what rows without a value kept them from having at once.';
+
+CREATE FUNCTION schema_operator.depth_of(target oid) RETURNS int
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH RECURSIVE above (oid, depth) AS (
+        SELECT $1, 0
+        UNION
+        SELECT f.confrelid, a.depth + 1 FROM above AS a
+        JOIN pg_constraint AS f ON f.conrelid = a.oid AND f.contype = 'f' AND f.confrelid <> a.oid
+        WHERE a.depth < 32
+    )
+    SELECT max(depth) FROM above
+$$;
+
+COMMENT ON FUNCTION schema_operator.depth_of(oid) IS
+    'How many foreign keys lead up from a table: rows are put back from the top down.';
+
+CREATE FUNCTION schema_operator.put_back(ids int8[], recovered_by text, careful boolean) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+DECLARE
+    a schema_operator.archives;
+    states jsonb := '{}';
+    state jsonb;
+    recovery int8 := (SELECT coalesce(max(r.id), 0) FROM schema_operator.recoveries AS r);
+    done jsonb := '[]';
+BEGIN
+    -- First the places, tables before columns, newest first; then rows, from the top of foreign keys down, before values;
+    -- then what needs all rows.
+    FOR phase IN 1..4 LOOP
+        FOR a IN
+            SELECT r.* FROM schema_operator.archives AS r WHERE r.id = ANY (ids)
+            ORDER BY CASE WHEN phase = 2 THEN r.kind = 'column' ELSE r.kind <> 'table' END,
+                     CASE WHEN phase = 2 THEN schema_operator.depth_of((states -> r.id::text ->> 'target')::oid) END, r.id DESC
+        LOOP
+            state := coalesce(states -> a.id::text, '{}');
+            CONTINUE WHEN state ? 'skipped';
+            CONTINUE WHEN phase > 2 AND NOT (state ->> 'made')::bool AND coalesce(state -> 'added', '[]') = '[]';
+            BEGIN
+                CASE phase
+                    WHEN 1 THEN
+                        state := schema_operator.prepare_place(a, careful);
+                    WHEN 2 THEN
+                        state := state || jsonb_build_object('recovery', recovery + 1)
+                              || schema_operator.fill(a, (state ->> 'target')::oid, careful, recovery + 1);
+                        recovery := recovery + 1;
+                    ELSE
+                        state := state || jsonb_build_object('left_out', coalesce(state -> 'left_out', '[]')
+                                                                         || schema_operator.finish_place(a, state, phase = 4));
+                END CASE;
+            EXCEPTION
+                WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation
+                     OR object_not_in_prerequisite_state THEN
+                    IF NOT careful OR SQLSTATE LIKE '55P%' THEN
+                        RAISE;
+                    END IF;
+                    RAISE NOTICE '% cannot be put back: %', schema_operator.name_archive(schema_operator.item_of(a)), SQLERRM;
+                    state := state || jsonb_build_object('skipped', CASE SQLSTATE WHEN '55000' THEN SQLERRM
+                        ELSE format('the server refuses it (SQLSTATE %s)', SQLSTATE) END);
+            END;
+            states := states || jsonb_build_object(a.id::text, state);
+        END LOOP;
+    END LOOP;
+    FOR a IN SELECT r.* FROM schema_operator.archives AS r WHERE r.id = ANY (ids) ORDER BY r.id LOOP
+        state := jsonb_build_object('archive', a.id, 'kind', a.kind, 'table', format('%I.%I', a.table_schema, a.table_name),
+                                    'what', schema_operator.name_archive(schema_operator.item_of(a)), 'skipped', NULL,
+                                    'restored', 0, 'kept', 0, 'gone', 0, 'conflicts', 0, 'left_out', '[]'::jsonb)
+              || ((states -> a.id::text) - 'target' - 'made' - 'added');
+        IF state ->> 'skipped' IS NULL THEN
+            INSERT INTO schema_operator.recoveries
+                   (id, archive, recovered_by, restored, kept, gone, conflicts, left_out)
+            VALUES ((state ->> 'recovery')::int8, a.id, left(recovered_by, 255), (state ->> 'restored')::int8,
+                    (state ->> 'kept')::int8, (state ->> 'gone')::int8, (state ->> 'conflicts')::int8, state -> 'left_out');
+        END IF;
+        done := done || jsonb_build_array(state);
+    END LOOP;
+    RETURN done;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.put_back(int8[], text, boolean) IS
+    'Puts archives back together, and writes down what was. With careful, what a script has put there already is left as it '
+    'is, and what cannot be put back is told instead of refused.';
+
+CREATE FUNCTION schema_operator.restore_archive(archive bigint, by text) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM schema_operator.archives AS r WHERE r.id = archive) THEN
+        RAISE EXCEPTION 'there is no archive %', archive
+            USING ERRCODE = 'no_data_found', HINT = 'SELECT * FROM schema_operator.available_archives shows those there are.';
+    END IF;
+    RETURN schema_operator.put_back(ARRAY[archive], by, false) -> 0;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.restore_archive(bigint, text) IS
+    'Puts one archive back and keeps what is newer; gives how much was restored, kept, gone and in conflict.';
+
+CREATE FUNCTION schema_operator.restorable(version varchar) RETURNS int8[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Rollbacks of the version count its applications; archives and changes are in one order by their positions.
+    WITH changes AS (
+        SELECT s.position, s.action FROM schema_operator.version_scripts AS s WHERE s.version = $1
+    ),
+    last AS (SELECT max(c.position) AS position FROM changes AS c WHERE c.action = 'apply'),
+    before AS (
+        SELECT coalesce(max(c.position), 0) AS position FROM changes AS c, last
+        WHERE c.action = 'rollback' AND c.position < last.position
+    )
+    SELECT coalesce(array_agg(r.id ORDER BY r.id), '{}')
+    FROM schema_operator.archives AS r, last, before
+    WHERE r.version = $1 AND r.action = 'apply' AND r.after_position >= before.position AND r.after_position < last.position
+$$;
+
+COMMENT ON FUNCTION schema_operator.restorable(varchar) IS
+    'The archives of the last application of a version, also of one that was committed in several transactions.';
+
+CREATE FUNCTION schema_operator.restore_version(version varchar, by text) RETURNS jsonb
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    SELECT schema_operator.put_back(schema_operator.restorable($1), $2, true)
+$$;
+
+COMMENT ON FUNCTION schema_operator.restore_version(varchar, text) IS
+    'Puts back what the last application of a version has destroyed, unless it is there again: a part of its rollback.';
+
+CREATE PROCEDURE schema_operator.recover_data(table_name varchar(255), backup_timestamp timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    parts text[];
+    schemas text[];
+    newest schema_operator.archives;
+    first timestamptz;
+    one jsonb;
+BEGIN
+    PERFORM schema_operator.take_lock();
+    BEGIN
+        parts := parse_ident(table_name);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        parts := ARRAY[table_name::text];
+    END;
+    schemas := schema_operator.schemas_of(parts);
+    IF cardinality(schemas) = 0 THEN
+        RAISE EXCEPTION 'there is no table %, and no archive of one', table_name
+            USING ERRCODE = 'undefined_table', HINT = 'SELECT DISTINCT table_schema, table_name FROM '
+                'schema_operator.available_archives shows what can be recovered; a name with capital letters needs "quotes".';
+    END IF;
+    IF cardinality(schemas) > 1 THEN
+        RAISE EXCEPTION 'there are several tables %: in the schemas %', table_name, array_to_string(schemas, ', ')
+            USING ERRCODE = 'ambiguous_alias', HINT = format('Say which, for example %L.',
+                (SELECT format('%I.%I', schemas[1], parts[cardinality(parts)])));
+    END IF;
+    SELECT min(r.archived_at) INTO first
+    FROM schema_operator.archives_of(schemas[1], parts[cardinality(parts)]) AS r;
+    SELECT r.* INTO newest FROM schema_operator.archives_of(schemas[1], parts[cardinality(parts)]) AS r
+    WHERE r.archived_at <= backup_timestamp ORDER BY r.archived_at DESC, r.id DESC LIMIT 1;
+    IF first IS NULL THEN
+        RAISE EXCEPTION 'nothing of table %.% was ever archived', quote_ident(schemas[1]), quote_ident(parts[cardinality(parts)])
+            USING ERRCODE = 'no_data_found', HINT = 'SELECT * FROM schema_operator.available_archives shows what was.';
+    END IF;
+    IF newest.id IS NULL THEN
+        RAISE EXCEPTION 'the first archive of %.% was made at %, after %', quote_ident(schemas[1]),
+            quote_ident(parts[cardinality(parts)]), first, coalesce(backup_timestamp::text, 'NULL')
+            USING ERRCODE = 'no_data_found', HINT = 'Give that time, or a later one.';
+    END IF;
+    FOR one IN
+        SELECT * FROM jsonb_array_elements(schema_operator.put_back(ARRAY(
+            SELECT r.id FROM schema_operator.archives_of(schemas[1], parts[cardinality(parts)]) AS r
+            WHERE r.transaction = newest.transaction), schema_operator.caller(), false))
+    LOOP
+        RAISE NOTICE '%: % rows put back from the archive of version % (%), % are there as they were, % are gone, % have changed since',
+            one ->> 'what', one ->> 'restored', newest.version, newest.archived_at, one ->> 'kept', one ->> 'gone', one ->> 'conflicts';
+        IF (one ->> 'conflicts')::int8 > 0 THEN
+            RAISE NOTICE 'What has changed stays as it is: SELECT * FROM schema_operator.recovery_conflicts WHERE recovery = %',
+                one ->> 'recovery';
+        END IF;
+        IF one -> 'left_out' <> '[]' THEN
+            RAISE NOTICE 'Not repeated: %', one ->> 'left_out';
+        END IF;
+    END LOOP;
+EXCEPTION WHEN foreign_key_violation THEN
+    RAISE EXCEPTION '%', SQLERRM
+        USING ERRCODE = 'foreign_key_violation',
+              HINT = 'The rows belong to rows of another table that are not there: recover that table first.';
+END
+$$;
+
+COMMENT ON PROCEDURE schema_operator.recover_data(varchar, timestamptz) IS
+    'Puts back what was last destroyed of a table at or before a time, and keeps what is newer: a column, the table, or rows.';
+
+CREATE FUNCTION schema_operator.schemas_of(parts text[]) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT ARRAY(
+        SELECT r.table_schema FROM schema_operator.archives AS r
+        WHERE r.table_name = parts[cardinality(parts)] AND (cardinality(parts) < 2 OR r.table_schema = parts[cardinality(parts) - 1])
+        UNION
+        SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relname = parts[cardinality(parts)] AND c.relkind IN ('r', 'p') AND n.nspname <> 'schema_operator'
+          AND n.nspname !~ '^pg_' AND (cardinality(parts) < 2 OR n.nspname = parts[cardinality(parts) - 1])
+        ORDER BY 1)
+$$;
+
+COMMENT ON FUNCTION schema_operator.schemas_of(text[]) IS 'The schemas that have, or had, a table of a name.';
+
+CREATE FUNCTION schema_operator.archives_of(table_schema text, table_name text) RETURNS SETOF schema_operator.archives
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT r.* FROM schema_operator.archives AS r
+    WHERE (r.table_schema = $1 AND r.table_name = $2)
+       OR schema_operator.table_of(r) = to_regclass(format('%I.%I', $1, $2))
+$$;
+
+COMMENT ON FUNCTION schema_operator.archives_of(text, text) IS
+    'All archives of a table, those from before it was renamed among them.';
+
+CREATE FUNCTION schema_operator.caller() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT format('%s via psql%s', session_user, ' from ' || host(inet_client_addr()))
+$$;
+
+COMMENT ON FUNCTION schema_operator.caller() IS 'Who calls, for what is written down: the role, and where it comes from.';
+
+DO $$
+DECLARE
+    routine regprocedure;
+BEGIN
+    FOR routine IN
+        SELECT p.oid::regprocedure FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = 'schema_operator'::regnamespace
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE EXECUTE ON ROUTINE %s FROM PUBLIC', routine);
+    END LOOP;
+END
+$$;

@@ -50,11 +50,12 @@ CREATE FUNCTION schema_operator.version_key(version text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+    -- No backslash in a string, so that standard_conforming_strings does not matter.
     -- A number is its length and its digits. Every part begins with a sign that is lower than all that a part may hold,
     -- and every list ends with a lower one, so that a list is lower than what it is the beginning of.
     SELECT (SELECT coalesce(string_agg(format('!%s%s', lpad(length(n.digits)::text, 2, '0'), n.digits), ''
                                        ORDER BY part.number), '')
-            FROM unnest(string_to_array(regexp_replace(v.release, '(^|\.)0+(\.0+)*$', ''), '.'))
+            FROM unnest(string_to_array(regexp_replace(v.release, '(^|[.])0+([.]0+)*$', ''), '.'))
                  WITH ORDINALITY AS part (digits, number),
                  LATERAL (SELECT ltrim(part.digits, '0') AS digits) AS n)
            || ' '
@@ -70,8 +71,8 @@ AS $$
                      AS pre
           FROM (SELECT split_part(version, '+', 1) AS text) AS core) AS v
     WHERE length(version) <= 41
-      AND version ~ ('^[0-9]+(\.[0-9]+)*(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?'
-                     '(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$') COLLATE "C";
+      AND version ~ ('^[0-9]+([.][0-9]+)*(-[0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?'
+                     '([+][0-9A-Za-z-]+([.][0-9A-Za-z-]+)*)?$') COLLATE "C";
 $$;
 
 COMMENT ON FUNCTION schema_operator.version_key(text) IS
@@ -267,6 +268,27 @@ $$;
 COMMENT ON FUNCTION schema_operator.require_emergency_possible(text, text) IS
     'Raises where the versions of an owner above a version cannot be rolled back in one transaction, and says what to do.';
 
+CREATE FUNCTION schema_operator.archive_before(destroyed jsonb, schemas name[], version text, run text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    resolved jsonb;
+BEGIN
+    PERFORM set_config('search_path', coalesce((SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.number)
+                                                FROM unnest(schemas) WITH ORDINALITY AS s (name, number)), ''), true);
+    resolved := schema_operator.resolve_destroyed(destroyed);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    RETURN schema_operator.archive(
+        resolved, version, 'rollback', run,
+        '{"max_bytes": null, "above": "Skip", "keep_seconds": 2592000, "no_key": "Skip"}');
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.archive_before(jsonb, name[], text, text) IS
+    'Archives for 30 days what a statement of a rollback script is about to destroy, its names being looked up in some '
+    'schemas. In an emergency nothing is refused: what cannot be archived is said.';
+
 CREATE FUNCTION schema_operator.run_down_steps(version text, script text, steps jsonb, run text) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -282,22 +304,27 @@ DECLARE
     last integer;
     place text := 'before its first statement';
     statement text := '';
-    resolved jsonb;
-    archived jsonb := '[]';
-    deferred text;
+    archived jsonb;
+    schemas name[];
     state text;
     message text;
     detail text;
     advice text;
 BEGIN
     SELECT array_agg(s.value ->> 'sql' ORDER BY s.number),
-           array_agg(format('statement %s of %s, line %s of %s', s.number, jsonb_array_length(steps -> 'statements'),
-                            s.value ->> 'line', script) ORDER BY s.number),
+           array_agg(CASE WHEN s.value ? 'line'
+                          THEN format('statement %s of %s, line %s of %s', s.number,
+                                      jsonb_array_length(steps -> 'statements'), s.value ->> 'line', script)
+                          ELSE format('the script %s, run whole', script) END ORDER BY s.number),
            array_agg(CASE WHEN jsonb_array_length(s.value -> 'destroyed') > 0 THEN s.value -> 'destroyed' END
-                     ORDER BY s.number)
-      INTO statements, places, destroyed
+                     ORDER BY s.number),
+           jsonb_agg(jsonb_build_object('what', 'what is destroyed by ' || script,
+                                        'skipped', 'not all of its statements can be read'))
+               FILTER (WHERE NOT s.value ? 'line' OR s.value ? 'unread')
+      INTO statements, places, destroyed, archived
     FROM jsonb_array_elements(steps -> 'statements') WITH ORDINALITY AS s (value, number);
     last := coalesce(cardinality(statements), 0);
+    archived := CASE WHEN archived IS NULL THEN '[]' ELSE jsonb_build_array(archived -> 0) END;
     PERFORM set_config('search_path', p.reset_val, true) FROM pg_settings AS p WHERE p.name = 'search_path';
     BEGIN
         -- From here to the end of the script names are looked up where the script looks them up. So nothing of ours below
@@ -306,30 +333,15 @@ BEGIN
             place := places[number];
             statement := statements[number];
             IF destroyed[number] IS NOT NULL THEN
-                resolved := schema_operator.resolve_destroyed(destroyed[number]);
+                schemas := pg_catalog.current_schemas(false);
                 script_role := pg_catalog.current_setting('role');
                 PERFORM pg_catalog.set_config('role', our_role, true);
-                archived := archived OPERATOR(pg_catalog.||) schema_operator.archive(
-                    resolved, version, 'rollback', run,
-                    '{"max_bytes": null, "above": "Skip", "keep_seconds": 2592000, "no_key": "Skip"}');
+                archived := archived OPERATOR(pg_catalog.||)
+                    schema_operator.archive_before(destroyed[number], schemas, version, run);
                 PERFORM pg_catalog.set_config('role', script_role, true);
             END IF;
             EXECUTE statement;
         END LOOP;
-        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-        place := 'at its end';
-        statement := 'SET CONSTRAINTS ALL IMMEDIATE';
-        -- What a COMMIT after the script would check is checked here. Then constraints are as they are in a new
-        -- transaction.
-        SET CONSTRAINTS ALL IMMEDIATE;
-        SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') INTO deferred
-        FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace
-        WHERE c.condeferred AND NOT EXISTS (
-            SELECT FROM pg_constraint AS same
-            WHERE same.conname = c.conname AND same.connamespace = c.connamespace AND NOT same.condeferrable);
-        IF deferred IS NOT NULL THEN
-            EXECUTE format('SET CONSTRAINTS %s DEFERRED', deferred);
-        END IF;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
                                 advice = PG_EXCEPTION_HINT;
@@ -339,6 +351,7 @@ BEGIN
                   HINT = concat_ws(' ', nullif(advice, ''),
                                    'Nothing was changed: all versions of this call are as they were before it.');
     END;
+    -- What the script has set for the session, and only that, is left to the caller to see: nothing is set here any more.
     RETURN archived;
 END
 $$;
@@ -346,6 +359,38 @@ $$;
 COMMENT ON FUNCTION schema_operator.run_down_steps(text, text, jsonb, text) IS
     'Runs the statements of a rollback script as its run would, and archives before each what it destroys; gives what was '
     'archived. An error names the statement.';
+
+CREATE FUNCTION schema_operator.check_constraints(version text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    deferred text;
+    state text;
+    message text;
+    detail text;
+BEGIN
+    BEGIN
+        SET CONSTRAINTS ALL IMMEDIATE;
+    EXCEPTION WHEN OTHERS THEN
+        GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
+        RAISE EXCEPTION 'the rollback of % failed, at its end, by a deferred constraint: %', version, message
+            USING ERRCODE = state, DETAIL = detail,
+                  HINT = 'Nothing was changed: all versions of this call are as they were before it.';
+    END;
+    SELECT string_agg(DISTINCT format('%I.%I', n.nspname, c.conname), ', ') INTO deferred
+    FROM pg_constraint AS c JOIN pg_namespace AS n ON n.oid = c.connamespace
+    WHERE c.condeferred AND NOT EXISTS (
+        SELECT FROM pg_constraint AS same
+        WHERE same.conname = c.conname AND same.connamespace = c.connamespace AND NOT same.condeferrable);
+    IF deferred IS NOT NULL THEN
+        EXECUTE format('SET CONSTRAINTS %s DEFERRED', deferred);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.check_constraints(text) IS
+    'Checks what the COMMIT after a rollback script would check, and makes constraints as they are in a new transaction.';
 
 CREATE FUNCTION schema_operator.drop_temporary_tables(kept oid[]) RETURNS void
 LANGUAGE plpgsql
@@ -397,7 +442,7 @@ $$;
 COMMENT ON FUNCTION schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text) IS
     'Writes down that a version was rolled back by a person in SQL: the rows a run writes, with the person''s name.';
 
-CREATE FUNCTION schema_operator.roll_back_by_hand("position" bigint, run text) RETURNS void
+CREATE FUNCTION schema_operator.roll_back_by_hand("position" bigint, run text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -409,6 +454,7 @@ DECLARE
     our_role text := current_setting('role');
     ourselves text := session_user;
     path text;
+    path_was_set boolean := false;
     changed text;
     archived jsonb;
     restored jsonb;
@@ -417,7 +463,7 @@ BEGIN
            coalesce(s.down_name, 'the rollback script of ' || s.version) AS script INTO STRICT applied
     FROM schema_operator.version_scripts AS s WHERE s.position = roll_back_by_hand.position;
     steps := coalesce(applied.down_steps, jsonb_build_object('statements', jsonb_build_array(
-                          jsonb_build_object('sql', applied.down_sql, 'line', 1))));
+                          jsonb_build_object('sql', applied.down_sql))));
     before := (SELECT jsonb_object_agg(p.name, p.setting) FROM pg_settings AS p
                WHERE p.context IN ('user', 'superuser') AND p.name <> 'search_path');
     tables := ARRAY(SELECT c.oid FROM pg_class AS c WHERE c.relnamespace = pg_my_temp_schema());
@@ -429,8 +475,9 @@ BEGIN
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF path <> 'pg_catalog, pg_temp' THEN
+        path_was_set := true;
         PERFORM set_config('search_path', p.reset_val, false) FROM pg_settings AS p WHERE p.name = 'search_path';
-        PERFORM set_config('search_path', 'pg_catalog, pg_temp', true);
+        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     END IF;
     IF session_user <> ourselves THEN
         PERFORM set_config('session_authorization', ourselves, false);
@@ -443,19 +490,27 @@ BEGIN
     LOOP
         PERFORM set_config(changed, before ->> changed, false);
     END LOOP;
+    PERFORM schema_operator.check_constraints(applied.version);
     PERFORM schema_operator.drop_temporary_tables(tables);
 
+    PERFORM schema_operator.say(
+        CASE WHEN a.value ->> 'skipped' IS NULL
+             THEN format('archived %s: %s rows, in schema_operator.archive_%s', a.value ->> 'what', a.value ->> 'rows',
+                         a.value ->> 'archive')
+             ELSE format('not archived: %s: %s', a.value ->> 'what', a.value ->> 'skipped') END)
+    FROM jsonb_array_elements(archived) WITH ORDINALITY AS a (value, number) ORDER BY a.number;
     restored := schema_operator.restore_version(applied.version, schema_operator.person());
     PERFORM schema_operator.record_by_hand(
         applied.version, applied.owner, applied.resource_uid, 'Rollback of ' || applied.version, applied.script,
         applied.down_sql, applied.down_name, run, 'schema_operator.emergency_rollback');
     PERFORM schema_operator.say(format('rolled back %s with %s', applied.version, applied.script));
+    RETURN path_was_set;
 END
 $$;
 
 COMMENT ON FUNCTION schema_operator.roll_back_by_hand(bigint, text) IS
     'Rolls back one version, by its position in version_scripts: runs its script, puts back what the version archived, '
-    'writes it down.';
+    'writes it down. Says whether the script has set the search_path of the session.';
 
 CREATE PROCEDURE schema_operator.emergency_rollback(target_version varchar(50))
 LANGUAGE plpgsql
@@ -466,6 +521,7 @@ DECLARE
     positions bigint[];
     one bigint;
     run text;
+    path_was_set boolean := false;
     without_timeout boolean := current_setting('lock_timeout') = '0';
 BEGIN
     PERFORM schema_operator.take_lock();
@@ -483,7 +539,7 @@ BEGIN
     END IF;
     run := 'emergency-' || pg_current_xact_id()::text;
     FOREACH one IN ARRAY positions LOOP
-        PERFORM schema_operator.roll_back_by_hand(one, run);
+        path_was_set := schema_operator.roll_back_by_hand(one, run) OR path_was_set;
     END LOOP;
     IF without_timeout THEN
         PERFORM set_config('lock_timeout', '0', false);
@@ -497,6 +553,9 @@ BEGIN
     PERFORM pg_sleep(0.05);
     PERFORM schema_operator.say('Everything above takes effect with the end of this transaction.');
     PERFORM pg_sleep(0);
+    IF path_was_set THEN
+        PERFORM set_config('search_path', p.reset_val, false) FROM pg_settings AS p WHERE p.name = 'search_path';
+    END IF;
 END
 $$;
 
@@ -563,7 +622,9 @@ REVOKE ALL ON FUNCTION
     schema_operator.emergency_versions(text, text),
     schema_operator.require_no_open_unit(text),
     schema_operator.require_emergency_possible(text, text),
+    schema_operator.archive_before(jsonb, name[], text, text),
     schema_operator.run_down_steps(text, text, jsonb, text),
+    schema_operator.check_constraints(text),
     schema_operator.drop_temporary_tables(oid[]),
     schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text),
     schema_operator.roll_back_by_hand(bigint, text)

@@ -13,6 +13,7 @@ import pytest
 
 from schema_operator.history import installation
 from schema_operator.scripts.statements import statements_of
+from support import psql
 from support.postgres import CANARY_ENCODED, Database, Product, finish, until, write
 
 if TYPE_CHECKING:
@@ -102,6 +103,17 @@ def test_what_the_released_form_applied_is_rolled_back(product: Product, databas
     ended = product.run("--scripts", write(tmp_path / "a", FILES), "--as", "shop/shop", "--version", "0")
     assert (ended.code, ended.report.versions) == (0, ("1",))
     assert database.versions() == ["1", "1-rollback"]
+
+
+def test_what_the_released_form_applied_is_rolled_back_by_psql(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    install_released(database)
+    assert product.run("--scripts", write(tmp_path / "a", FILES), "--as", "shop/shop", "--version", "1").code == 0
+    said = psql.run(database, "CALL schema_operator.emergency_rollback('0')")
+    assert said.code == 0, said
+    assert "not archived: what is destroyed by 1_x.down.sql: not all of its statements can be read" in said.notices
+    assert (database.versions(), database.applied()) == (["1", "1-rollback"], [])
 
 
 def test_down_and_up_again_from_each_version(product: Product, database: Database, tmp_path: Path) -> None:

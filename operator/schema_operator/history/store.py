@@ -271,7 +271,9 @@ def _applied(
     return AppliedVersion(_version(version), owner, checksum, reversible, tuple(map(_version, requires)))
 
 
-def _held(version: str, owner: str | None, position: int, when: str, who: str, seen: dict[str, int]) -> HeldVersion:
+def _held(  # noqa: PLR0917 (the columns of a row)
+    version: str, owner: str | None, position: int, when: str, who: str, seen: dict[str, int]
+) -> HeldVersion:
     return HeldVersion(_version(version), owner, position, when, who, seen)
 
 

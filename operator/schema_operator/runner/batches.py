@@ -57,7 +57,7 @@ def simple(script: Script, history: History) -> Simple | None:
     """Say whether a version can be sent together with others, and as what."""
     if script.verify is not None or any(one.version == script.version for one in history.open):
         return None
-    if len(script.up.text) > MOST_CHARACTERS:
+    if _length(script) > MOST_CHARACTERS:
         return None
     match units_of(script.up):
         case (unit,) if unit.kind is UnitKind.TRANSACTION and unit.isolation is None and _is_plain(unit):
@@ -72,7 +72,12 @@ def _is_plain(unit: Unit) -> bool:
 
 
 def _characters(group: Sequence[Simple]) -> int:
-    return sum(len(one.script.up.text) for one in group)
+    return sum(_length(one.script) for one in group)
+
+
+def _length(script: Script) -> int:
+    """Count what is sent for a version: the way back is written down twice, as it is and made ready."""
+    return len(script.up.text) + 2 * (len(script.down.text) if script.down else 0)
 
 
 def _flushed(group: list[Simple]) -> Iterator[Script | tuple[Simple, ...]]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from schema_operator.errors import Refused
 from schema_operator.scripts.copying import CopyForm
 from schema_operator.scripts.statements import copy_of
@@ -21,6 +23,7 @@ from schema_operator.scripts.units import Unit, UnitKind, units_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from schema_operator.scripts.destruction import Destroyed
     from schema_operator.scripts.script import Source
     from schema_operator.scripts.statements import Statement
 
@@ -39,8 +42,8 @@ class DownStep:
     """With its variables filled in."""
     line: int
     """In its file, from 1."""
-    destroyed: tuple[Mapping[str, Any], ...] = ()
-    """What it destroys, as `destruction.as_json` gives it."""
+    destroyed: tuple[Destroyed, ...] = ()
+    """What it destroys, as far as its text shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,14 @@ class DownSteps:
 
 
 def _as_json(step: DownStep) -> dict[str, Any]:
-    destroyed = {"destroyed": step.destroyed} if step.destroyed else {}
-    return {"sql": step.sql, "line": step.line, **destroyed}
+    fields: dict[str, Any] = {"sql": step.sql, "line": step.line}
+    if step.destroyed:
+        from schema_operator.scripts.destruction import Kind, as_json  # noqa: PLC0415 (few scripts need it)
+
+        fields["destroyed"] = msgspec.Raw(as_json(step.destroyed).encode())
+        if any(one.kind is Kind.UNKNOWN for one in step.destroyed):
+            fields["unread"] = True
+    return fields
 
 
 def down_steps(source: Source, variables: Mapping[str, str]) -> DownSteps:
@@ -82,7 +91,9 @@ def _steps(source: Source, variables: Mapping[str, str]) -> DownSteps:
 
 
 def _step(statement: Statement) -> DownStep:
-    return DownStep(statement.sql, statement.line)
+    from schema_operator.scripts.destruction import destroyed_by  # noqa: PLC0415 (it loads the parser)
+
+    return DownStep(statement.sql, statement.line, destroyed_by(statement))
 
 
 def _obstacle(units: tuple[Unit, ...], statements: tuple[Statement, ...]) -> str | None:

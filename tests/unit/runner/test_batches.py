@@ -12,9 +12,10 @@ from schema_operator.scripts.script import Script, Source
 PLAIN = "CREATE TABLE a (); INSERT INTO a DEFAULT VALUES;"
 
 
-def script(version: int, text: str = PLAIN, verify: str | None = None) -> Script:
+def script(version: int, text: str = PLAIN, verify: str | None = None, down: str | None = None) -> Script:
     check = None if verify is None else Source("v", verify, "")
-    return Script(Version.parse(str(version)), "", Source(f"{version}.up.sql", text, ""), None, check)
+    back = None if down is None else Source(f"{version}.down.sql", down, "")
+    return Script(Version.parse(str(version)), "", Source(f"{version}.up.sql", text, ""), back, check)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +70,6 @@ def test_no_more_are_sent_together_than_the_server_can_be_asked_to_keep() -> Non
     assert [len(one) if isinstance(one, tuple) else 1 for one in groups] == [MOST_VERSIONS, MOST_VERSIONS, 2]
     long = f"COMMENT ON TABLE a IS '{'x' * (MOST_CHARACTERS // 3)}'"
     assert drawn([script(number, long) for number in (1, 2, 3, 4)]) == "[1,2] [3,4]"
+    back = f"-- {'x' * (MOST_CHARACTERS // 6)}"
+    assert drawn([script(number, down=back) for number in (1, 2, 3, 4)]) == "[1,2] [3,4]"
+    assert simple(script(1, down=f"-- {'x' * (MOST_CHARACTERS // 2)}"), History()) is None

@@ -22,7 +22,7 @@ from schema_operator.errors import (
     Stopped,
     VerificationFailed,
 )
-from schema_operator.history.records import AppliedVersion, History
+from schema_operator.history.records import AppliedVersion, HeldVersion, History
 from schema_operator.runner.outcome import Findings, internal_error, outcome_of, report_of
 from schema_operator.runner.plan import Plan
 from schema_operator.runner.report import text_of
@@ -215,3 +215,20 @@ def test_warnings_are_said_at_the_end_of_a_good_run() -> None:
     assert report_of("r", once, None, 1.0).message.endswith("The schema is at version 0. Warning: version 1: changed.")
     twice = once.with_warning("version 2: changed")
     assert report_of("r", twice, None, 1.0).message.endswith("Warning: version 1: changed. (1 more in the log)")
+
+
+def test_what_a_person_rolled_back_is_said_where_there_is_nothing_to_do() -> None:
+    when, who = "2026-01-01T00:00:00Z", "Alice via psql"
+    held = tuple(
+        HeldVersion(Version.parse(version), owner, number, when, who)
+        for number, (version, owner) in enumerate([("3", "shop/shop"), ("2", "shop/other"), ("8", "shop/other")])
+    )
+    findings = Findings(owner="shop/shop").with_history(History((_applied("1"),), held=held))
+    done = _planned(findings, "2", applies=False)
+    by_hand = f"Rolled back by hand: 3, 2 by {who} at {when}."
+    assert report_of("r", done, None, 1.0).message == f"Nothing to do. The schema is at version 1. {by_hand}"
+    shown = replace(done, shown=())
+    nothing = "Nothing to do. The schema is at version 1; nothing was changed."
+    assert report_of("r", shown, None, 1.0).message == f"{nothing} {by_hand}"
+    applied = _planned(findings, "2").with_applied(_applied("1.5"))
+    assert report_of("r", applied, None, 1.0).message == "Applied 1.5. The schema is at version 1.5."

@@ -79,6 +79,11 @@ NOT_UNDERSTOOD = {
         1,
         "allow='deletesData' is unknown; allow knows EmptyScript, CopyData",
     ),
+    "an acknowledgement that is none of a script's": (
+        "-- schema-operator: allow=Reapply",
+        1,
+        "allow='Reapply' is unknown; allow knows EmptyScript, CopyData",
+    ),
     "an unknown value for COPY": ("-- schema-operator: copy=yes", 1, "copy='yes' is unknown; copy knows allow only"),
     "no version": ("-- schema-operator: requires=1.2.0,v2", 1, "'v2' is not a version"),
     "an empty version": ("-- schema-operator: requires=1.2.0,", 1, "'' is not a version"),
