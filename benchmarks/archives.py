@@ -119,7 +119,7 @@ def main() -> None:
     with deployed() as server:
         _make_template(server)
         found = _in_turn(server, rounds)
-        runs = {mode: [_run(server, mode) for _ in range(rounds)] for mode in ("off", "archive")}
+        runs = {mode: [_run(server, mode) for _ in range(rounds)] for mode in ("Off", "Archive")}
     print(f"{ROWS} rows, {rounds} rounds; medians")
     for thing in (COLUMN, TABLE):
         _print(thing, found[thing.name, "plain"], found[thing.name, "archive"])
