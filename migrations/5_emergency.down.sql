@@ -3,6 +3,7 @@
 DROP PROCEDURE schema_operator.record_rollback(varchar);
 DROP PROCEDURE schema_operator.emergency_rollback(varchar);
 DROP FUNCTION schema_operator.roll_back_by_hand(bigint, text);
+DROP FUNCTION schema_operator.put_back_by_hand(text);
 DROP FUNCTION schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text);
 DROP FUNCTION schema_operator.drop_temporary_tables(oid[]);
 DROP FUNCTION schema_operator.check_constraints(text);

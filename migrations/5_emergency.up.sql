@@ -275,8 +275,10 @@ AS $$
 DECLARE
     resolved jsonb;
 BEGIN
+    -- pg_catalog comes first where it is not named, so nothing there is hidden from the function.
     PERFORM set_config('search_path', coalesce((SELECT string_agg(quote_ident(s.name), ', ' ORDER BY s.number)
-                                                FROM unnest(schemas) WITH ORDINALITY AS s (name, number)), ''), true);
+                                                FROM unnest(schemas) WITH ORDINALITY AS s (name, number)
+                                                WHERE s.name <> 'pg_catalog'), ''), true);
     resolved := schema_operator.resolve_destroyed(destroyed);
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     RETURN schema_operator.archive(
@@ -442,6 +444,27 @@ $$;
 COMMENT ON FUNCTION schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text) IS
     'Writes down that a version was rolled back by a person in SQL: the rows a run writes, with the person''s name.';
 
+CREATE FUNCTION schema_operator.put_back_by_hand(version text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET standard_conforming_strings = on
+AS $$
+BEGIN
+    PERFORM schema_operator.say(
+        CASE WHEN r.value ->> 'skipped' IS NULL
+             THEN format('put back %s: %s rows; %s were there as archived, %s have changed since and stay', r.value ->> 'what',
+                         r.value ->> 'restored', r.value ->> 'kept', r.value ->> 'conflicts')
+                  || CASE WHEN (r.value ->> 'conflicts')::bigint > 0
+                          THEN '; see schema_operator.recovery_conflicts, recovery ' || (r.value ->> 'recovery') ELSE '' END
+             ELSE format('not put back: %s: %s', r.value ->> 'what', r.value ->> 'skipped') END)
+    FROM jsonb_array_elements(schema_operator.restore_version(version, schema_operator.person()))
+         WITH ORDINALITY AS r (value, number) ORDER BY r.number;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.put_back_by_hand(text) IS
+    'Puts back what a version archived when it was applied, and says what.';
+
 CREATE FUNCTION schema_operator.roll_back_by_hand("position" bigint, run text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -457,7 +480,6 @@ DECLARE
     path_was_set boolean := false;
     changed text;
     archived jsonb;
-    restored jsonb;
 BEGIN
     SELECT s.version, s.owner, s.resource_uid, s.down_sql, s.down_name, s.down_steps,
            coalesce(s.down_name, 'the rollback script of ' || s.version) AS script INTO STRICT applied
@@ -471,13 +493,12 @@ BEGIN
     archived := schema_operator.run_down_steps(applied.version, applied.script, steps, run);
 
     -- A script may have set anything for the session. It is put back, so that neither the next script nor the person goes
-    -- on with it; the search_path first, because of what follows here, and to what the role and the database say.
+    -- on with it. What the search_path of the person was cannot be seen from here: the caller sets it to what the role and
+    -- the database say.
     path := pg_catalog.current_setting('search_path');
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     IF path <> 'pg_catalog, pg_temp' THEN
         path_was_set := true;
-        PERFORM set_config('search_path', p.reset_val, false) FROM pg_settings AS p WHERE p.name = 'search_path';
-        PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     END IF;
     IF session_user <> ourselves THEN
         PERFORM set_config('session_authorization', ourselves, false);
@@ -499,7 +520,9 @@ BEGIN
                          a.value ->> 'archive')
              ELSE format('not archived: %s: %s', a.value ->> 'what', a.value ->> 'skipped') END)
     FROM jsonb_array_elements(archived) WITH ORDINALITY AS a (value, number) ORDER BY a.number;
-    restored := schema_operator.restore_version(applied.version, schema_operator.person());
+    IF coalesce((steps -> 'restore')::boolean, true) THEN
+        PERFORM schema_operator.put_back_by_hand(applied.version);
+    END IF;
     PERFORM schema_operator.record_by_hand(
         applied.version, applied.owner, applied.resource_uid, 'Rollback of ' || applied.version, applied.script,
         applied.down_sql, applied.down_name, run, 'schema_operator.emergency_rollback');
@@ -627,6 +650,7 @@ REVOKE ALL ON FUNCTION
     schema_operator.check_constraints(text),
     schema_operator.drop_temporary_tables(oid[]),
     schema_operator.record_by_hand(text, text, text, text, text, text, text, text, text),
+    schema_operator.put_back_by_hand(text),
     schema_operator.roll_back_by_hand(bigint, text)
 FROM PUBLIC;
 REVOKE ALL ON PROCEDURE

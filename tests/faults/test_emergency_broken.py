@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import psql
+from support.far_away import FarAway
 from support.faults import LOOKS_FOR_ITS_CLIENT, SLEEPING, SLOW, Scene, assert_nothing_lost, numbers
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ TO_FIRST = ("--version", "1")
 GONE = "SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'psql' AND datname = current_database()"
 
 
-def _begun(scene: Scene, slow: int, *before: str) -> subprocess.Popen[str]:
+def _begun(scene: Scene, slow: int, *before: str, uri: str | None = None) -> subprocess.Popen[str]:
     """Versions 1 to 4 applied, and psql in the middle of rolling one of them back."""
     scene.write(4, down={slow: SLOW})
     ended = scene.run()
     assert ended.code == 0, ended
-    process = psql.start(scene.database, *before, BACK)
+    process = psql.start(scene.database, *before, BACK, uri=uri)
     scene.database.wait_for(SLEEPING)
     return process
 
@@ -55,6 +56,16 @@ def test_psql_is_killed_and_the_server_is_told_to_look_for_it(scene: Scene) -> N
     process.kill()
     psql.finish(process)
     _as_before(scene)
+
+
+@pytest.mark.fault(45, 1)
+def test_psql_is_killed_far_away(scene: Scene) -> None:
+    scene.sleeps(1.5)
+    with FarAway(scene.database.server.port, 0.02) as far:
+        process = _begun(scene, 2, uri=far.through(scene.database.uri))
+        process.kill()
+        psql.finish(process)
+        _as_before(scene)
 
 
 @pytest.mark.fault(45, 14)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import TYPE_CHECKING
@@ -255,6 +256,21 @@ def test_a_version_applied_in_part_is_in_the_way_until_it_is_written_down(
     assert "1.4.0 by postgres via psql" in ended.report.message
 
 
+def test_a_version_rolled_back_in_part_is_in_the_way_until_it_is_written_down(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    down = "DROP INDEX CONCURRENTLY half;\nDROP INDEX CONCURRENTLY missing;"
+    files = {"1.4.0_half.up.sql": "CREATE INDEX half ON item (size);", "1.4.0_half.down.sql": down}
+    folder = shop(product, tmp_path, files)
+    assert product.run("--scripts", folder, "--as", US, "--version", "1.0.0").code == 30
+    said = refused(database, "1.0.0")
+    assert said.error == "version 1.4.0 is rolled back in part: unit 1 of 2 of 1.4.0_half.down.sql is done"
+    assert psql.run(database, "CALL schema_operator.record_rollback('1.4.0')").code == 0
+    assert database.rows("TABLE schema_operator.open_units") == []
+    assert back(database, "1.0.0").code == 0
+    assert database.versions()[5:] == [f"{one}-rollback" for one in ("1.4.0", "1.3.0", "1.2.0", "1.1.0")]
+
+
 def test_what_was_begun_and_left_nothing_is_not_in_the_way(
     product: Product, database: Database, tmp_path: Path
 ) -> None:
@@ -346,7 +362,7 @@ def test_a_role_without_the_right_gets_permission_denied_and_nothing_else(
     said = psql.run(database, "CALL schema_operator.record_rollback('1.3.0')", uri=uri)
     assert (said.error, said.notices) == ("permission denied for procedure record_rollback", [])
     database.execute(f"GRANT EXECUTE ON ALL ROUTINES IN SCHEMA schema_operator TO {role}")
-    assert refused(database, "1.0.0", uri=uri).error.endswith("must be owner of table item")
+    assert refused(database, "1.0.0", uri=uri).error.endswith("permission denied for table item")
 
 
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
@@ -375,6 +391,7 @@ SETTINGS = (
 CHANGES = (
     "SET search_path = other; SET ROLE {role}; SET lock_timeout = '1s'; SET DateStyle = 'German';"
     "SET client_min_messages = error; CREATE TEMP TABLE t (); DROP TABLE mine;"
+    "SET SESSION AUTHORIZATION {role}"
 )
 LOCAL_CHANGES = CHANGES.replace("SET ", "SET LOCAL ")
 
@@ -683,3 +700,92 @@ def test_an_error_in_what_an_older_version_recorded_is_told(
     said = refused(database, "1.0.0")
     assert said.error.startswith("the rollback of 1.2.0 failed, the script 1.2.0_price.down.sql, run whole: ")
     assert said.sqlstate == "25001"
+
+
+def test_what_a_step_destroys_is_archived_for_a_month(product: Product, database: Database, tmp_path: Path) -> None:
+    shop(product, tmp_path)
+    database.execute("INSERT INTO item SELECT n, 'name', n FROM generate_series(1, 1000) AS n")
+    database.execute("INSERT INTO price VALUES (7)")
+    said = back(database, "1.1.0")
+    assert said.code == 0, said
+    assert [one for one in said.notices if "archived" in one] == [
+        "archived column size of public.item: 1000 rows, in schema_operator.archive_1",
+        "archived table public.price: 1 rows, in schema_operator.archive_2",
+    ]
+    assert database.value("SELECT sum(size) FROM schema_operator.archive_1") == 500_500
+    kept = "SELECT version, action, kind, round(EXTRACT(epoch FROM expires_at - archived_at)) FROM {} ORDER BY id"
+    assert database.rows(kept.format("schema_operator.archives")) == [
+        ("1.3.0", "rollback", "column", 30 * 24 * 3600),
+        ("1.2.0", "rollback", "table", 30 * 24 * 3600),
+    ]
+
+
+def test_what_cannot_be_archived_is_said_and_destroyed(product: Product, database: Database, tmp_path: Path) -> None:
+    shop(product, tmp_path, {"1.2.0_price.up.sql": "CREATE TABLE price (item int, cents int);"})
+    down = "ALTER TABLE price DROP COLUMN cents"
+    query = "UPDATE schema_operator.version_scripts SET down_steps = jsonb_set(down_steps, '{statements,0}', {}::jsonb)"
+    step = {"sql": down, "line": 1, "destroyed": [{"kind": "column", "name": "price", "column": "cents"}]}
+    database.execute(query.replace("{}", f"$${json.dumps(step)}$$") + " WHERE version = '1.3.0'")
+    database.execute("INSERT INTO price VALUES (1, 2)")
+    said = back(database, "1.2.0")
+    assert said.code == 0, said
+    assert [one for one in said.notices if one.startswith("not archived: column cents of public.price: ")]
+
+
+def test_names_are_those_the_script_sees_whoever_it_is(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    database.execute(f"CREATE SCHEMA {role} AUTHORIZATION {role}; CREATE TABLE public.mine AS SELECT 1 AS id")
+    files = {
+        "1.3.0_size.up.sql": f"SET LOCAL ROLE {role}; CREATE TABLE mine AS SELECT 2 AS id;",
+        "1.3.0_size.down.sql": f"SET LOCAL ROLE {role}; DROP TABLE mine;",
+    }
+    shop(product, tmp_path, files)
+    said = back(database, "1.2.0")
+    assert f"archived table {role}.mine: 1 rows, in schema_operator.archive_1" in said.notices
+    assert database.rows("SELECT id FROM schema_operator.archive_1") == [(2,)]
+    assert database.rows("TABLE public.mine") == [(1,)]
+
+
+def test_what_a_version_has_destroyed_is_put_back_and_newer_rows_stay(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    files = {
+        "1.4.0_less.up.sql": "ALTER TABLE item DROP COLUMN name; DROP TABLE price; TRUNCATE TABLE note;",
+        "1.4.0_less.down.sql": "ALTER TABLE item ADD COLUMN name text;",
+    }
+    price = {"1.2.0_price.up.sql": "CREATE TABLE price (item int PRIMARY KEY);"}
+    folder = shop(product, tmp_path, price)
+    database.execute(
+        "CREATE TABLE note (id int PRIMARY KEY, text text); INSERT INTO note VALUES (1, 'old'), (2, 'old');"
+        "INSERT INTO item VALUES (1, 'one'), (2, 'two'); INSERT INTO price VALUES (1)"
+    )
+    apply(product, write(folder, {**SHOP, **price, **files}))
+    database.execute("INSERT INTO note VALUES (2, 'new'), (3, 'new'); INSERT INTO item VALUES (3)")
+    said = back(database, "1.3.0")
+    assert said.code == 0, said
+    assert database.rows("TABLE note ORDER BY id") == [(1, "old"), (2, "new"), (3, "new")]
+    assert database.rows("SELECT id, name FROM item ORDER BY id") == [(1, "one"), (2, "two"), (3, None)]
+    assert database.rows("TABLE price") == [(1,)]
+    told = sorted(one.partition(";")[0] for one in said.notices if one.startswith("put back"))
+    assert told == [
+        "put back column name of public.item: 2 rows",
+        "put back table public.price: 1 rows",
+        "put back the rows of public.note: 1 rows",
+    ]
+    assert (
+        len([one for one in said.notices if "1 have changed since and stay; see schema_operator.recovery" in one]) == 1
+    )
+
+
+def test_a_script_that_says_so_keeps_what_was_destroyed_from_coming_back(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    down = "-- schema-operator: restore=never\nALTER TABLE item ADD COLUMN name text;"
+    files = {"1.4.0_less.up.sql": "ALTER TABLE item DROP COLUMN name;", "1.4.0_less.down.sql": down}
+    folder = shop(product, tmp_path)
+    database.execute("INSERT INTO item VALUES (1, 'one')")
+    apply(product, write(folder, {**SHOP, **files}))
+    said = back(database, "1.3.0")
+    assert database.rows("SELECT id, name FROM item") == [(1, None)]
+    assert not [one for one in said.notices if one.startswith("put back")]

@@ -7,7 +7,7 @@ emergency.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.request import Acknowledgement
 from schema_operator.errors import Location, Reason, Refused
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from schema_operator.history.records import HeldVersion, History
     from schema_operator.scripts.script import Script
 
-_SPEC = "change the spec (any change counts from now on), or allow it (spec.allow: Reapply)"
-_BY_HAND = "allow it (--allow Reapply)"
+_MOST_NAMED: Final = 10
+_SPEC: Final = "change the spec (any change counts from now on), or allow it (spec.allow: Reapply)"
+_BY_HAND: Final = "allow it (--allow Reapply)"
 
 
 def concerning(history: History, owner: str | None, versions: Collection[Version]) -> tuple[HeldVersion, ...]:
@@ -71,5 +72,11 @@ def described(held: Sequence[HeldVersion]) -> str:
     deeds: dict[tuple[str, str], list[str]] = {}
     for one in held:
         deeds.setdefault((one.when, one.who), []).append(one.version.text)
-    parts = [f"{', '.join(versions)} by {who or 'somebody'} at {when}" for (when, who), versions in deeds.items()]
+    parts = [f"{_names(versions)} by {who or 'somebody'} at {when}" for (when, who), versions in deeds.items()]
     return f"rolled back by hand: {'; '.join(parts)}"
+
+
+def _names(versions: Sequence[str]) -> str:
+    if len(versions) <= _MOST_NAMED:
+        return ", ".join(versions)
+    return f"{len(versions)} versions from {versions[0]} to {versions[-1]}"

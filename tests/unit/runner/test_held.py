@@ -73,6 +73,12 @@ def test_deeds_are_told_apart() -> None:
     assert described(those) == f"rolled back by hand: 3, 2 by {WHO} at {WHEN}; 1 by somebody at {WHEN}"
 
 
+def test_many_are_counted() -> None:
+    ten = tuple(held(str(number)) for number in range(10, 0, -1))
+    assert described(ten).startswith("rolled back by hand: 10, 9, 8, 7, 6, 5, 4, 3, 2, 1 by ")
+    assert described((held("11"), *ten)) == f"rolled back by hand: 11 versions from 11 to 1 by {WHO} at {WHEN}"
+
+
 def script(version: str, *requires: str) -> Script:
     return Script(Version.parse(version), "x", Source(f"{version}_x.up.sql", "SELECT 1", "c"), requires=requires)
 
