@@ -15,6 +15,7 @@ $$;
 DROP PROCEDURE schema_operator.recover_data;
 DROP FUNCTION
     schema_operator.caller,
+    schema_operator.drop_expired_archives,
     schema_operator.archives_of,
     schema_operator.schemas_of,
     schema_operator.restore_version,

@@ -385,7 +385,7 @@ DECLARE
     key int2[] := schema_operator.key_of(relation, numbers);
     most int8 := (policy ->> 'max_bytes')::int8;
     expected int8;
-    judged jsonb := jsonb_build_object('key', key, 'problem', NULL, 'sentence', NULL);
+    judged jsonb := jsonb_build_object('key', key, 'what', schema_operator.name_archive(item), 'problem', NULL, 'sentence', NULL);
 BEGIN
     IF item ->> 'kind' = 'column' AND key IS NULL THEN
         RETURN judged || jsonb_build_object('problem', 'NoKey', 'sentence', format(
@@ -911,7 +911,7 @@ BEGIN
     ELSIF careful AND a.kind = 'table' THEN
         EXECUTE format('SELECT EXISTS (SELECT FROM %s)', name) INTO filled;
         IF filled THEN
-            RETURN jsonb_build_object('skipped', format('there are rows in %s already', name));
+            RETURN jsonb_build_object('there', true, 'skipped', format('there are rows in %s already', name));
         END IF;
     END IF;
     RETURN jsonb_build_object('target', target::int8, 'made', false, 'added', added);
@@ -1025,7 +1025,7 @@ BEGIN
         IF careful THEN
             numbers := schema_operator.without_own_values(target, numbers);
             IF numbers = '{}' THEN
-                RETURN jsonb_build_object('skipped', 'there are values in it already');
+                RETURN jsonb_build_object('there', true, 'skipped', 'there are values in it already');
             END IF;
         END IF;
         SELECT string_agg(format('%s IS DISTINCT FROM %s', m.there, m.kept), ' OR ') INTO differs
@@ -1241,7 +1241,7 @@ BEGIN
     FOR a IN SELECT r.* FROM schema_operator.archives AS r WHERE r.id = ANY (ids) ORDER BY r.id LOOP
         state := jsonb_build_object('archive', a.id, 'kind', a.kind, 'table', format('%I.%I', a.table_schema, a.table_name),
                                     'what', schema_operator.name_archive(schema_operator.item_of(a)), 'skipped', NULL,
-                                    'restored', 0, 'kept', 0, 'gone', 0, 'conflicts', 0, 'left_out', '[]'::jsonb)
+                                    'there', false, 'restored', 0, 'kept', 0, 'gone', 0, 'conflicts', 0, 'left_out', '[]'::jsonb)
               || ((states -> a.id::text) - 'target' - 'made' - 'added');
         IF state ->> 'skipped' IS NULL THEN
             INSERT INTO schema_operator.recoveries
@@ -1387,6 +1387,33 @@ $$;
 
 COMMENT ON FUNCTION schema_operator.archives_of(text, text) IS
     'All archives of a table, those from before it was renamed among them.';
+
+CREATE FUNCTION schema_operator.drop_expired_archives() RETURNS int8[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    dropped int8[] := '{}';
+BEGIN
+    FOR one IN
+        SELECT a.id, a.archive_table FROM schema_operator.archives AS a
+        JOIN pg_class AS c ON c.relname = a.archive_table AND c.relnamespace = 'schema_operator'::regnamespace
+        WHERE a.expires_at < clock_timestamp() AND pg_has_role(c.relowner, 'USAGE')
+        ORDER BY a.id
+    LOOP
+        BEGIN
+            EXECUTE format('LOCK TABLE schema_operator.%I IN ACCESS EXCLUSIVE MODE NOWAIT', one.archive_table);
+            EXECUTE format('DROP TABLE schema_operator.%I', one.archive_table);
+            dropped := dropped || one.id;
+        EXCEPTION WHEN lock_not_available OR dependent_objects_still_exist THEN
+            CONTINUE;  -- somebody looks at it: a later run will drop it
+        END;
+    END LOOP;
+    RETURN dropped;
+END
+$$;
+
+COMMENT ON FUNCTION schema_operator.drop_expired_archives() IS
+    'Drops the archives of the caller that are older than they are kept, but for those that are read or needed; gives which.';
 
 CREATE FUNCTION schema_operator.caller() RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -56,6 +56,8 @@ class Reason(StrEnum):
     ENUM_VALUE_NOT_USABLE = "EnumValueNotUsable"
     IDENTIFIER_TRUNCATED = "IdentifierTruncated"
     PLACEHOLDER_ERROR = "PlaceholderError"
+    NO_KEY = "NoKey"
+    ARCHIVE_TOO_LARGE = "ArchiveTooLarge"
     MISSING_DEPENDENCY = "MissingDependency"
     DEPENDENCY_CYCLE = "DependencyCycle"
     PARTLY_APPLIED = "PartlyApplied"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from schema_operator.api import duration
+from schema_operator.api import duration, size
 
 GROUP = "schema-operator.dev"
 API_VERSION = "v1alpha1"
@@ -64,6 +64,8 @@ Duration = Annotated[str, StringConstraints(max_length=duration.MAX_LENGTH, patt
 """Duration in Go's form: `30s`, `5m`, `1h30m`."""
 PositiveDuration = Annotated[str, StringConstraints(max_length=duration.MAX_LENGTH, pattern=duration.POSITIVE_PATTERN)]
 """The same, and more than nothing."""
+Size = Annotated[str, StringConstraints(max_length=size.MAX_LENGTH, pattern=size.PATTERN)]
+"""A number of bytes: `500Mi`, `1Gi`."""
 
 
 CONDITION_MESSAGE_LIMIT = 32_768

@@ -68,6 +68,26 @@ class Acknowledgement(StrEnum):
     """A name that PostgreSQL will cut off is accepted, with a warning."""
     REAPPLY = "Reapply"
     """A version that a person rolled back in SQL is applied again."""
+    DELETES_DATA = "DeletesData"
+    """What cannot be archived is destroyed all the same, with a warning."""
+
+
+@unique
+class ArchiveMode(StrEnum):
+    """Whether what scripts destroy is archived before."""
+
+    ARCHIVE = "Archive"
+    OFF = "Off"
+
+
+@unique
+class AboveMaxSize(StrEnum):
+    """What to do where an archive would be above its greatest size."""
+
+    REFUSE = "Refuse"
+    """Destroy nothing."""
+    SKIP = "Skip"
+    """Destroy it without an archive, with a warning."""
 
 
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -155,6 +175,22 @@ class LockLimits(Record, frozen=True, kw_only=True):
     """Whether the query of a session that is in the way may be shown."""
 
 
+class ArchivePolicy(Record, frozen=True, kw_only=True):
+    """What is archived before scripts destroy it, and for how long."""
+
+    mode: ArchiveMode = ArchiveMode.ARCHIVE
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)] = 1 << 30
+    """The greatest size of one archive."""
+    above: AboveMaxSize = AboveMaxSize.REFUSE
+    keep_seconds: Annotated[float, msgspec.Meta(gt=0)] = 720 * 3600.0
+    """How old an archive must be to be dropped by a run."""
+
+    @property
+    def archives(self) -> bool:
+        """Whether anything is archived, and put back by rollbacks."""
+        return self.mode is ArchiveMode.ARCHIVE
+
+
 class Requirements(Record, frozen=True, kw_only=True):
     """What must be there before anything is applied."""
 
@@ -202,6 +238,7 @@ class RunRequest(Record, frozen=True, kw_only=True):
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     checksums: ChecksumPolicy = ChecksumPolicy.STRICT
     locks: LockLimits = LockLimits()
+    archives: ArchivePolicy = ArchivePolicy()
     variables: dict[str, str] = {}
     """Values for psql-style variables in the scripts (`:name`, `:'name'`, `:"name"`); others are left as they are."""
     requires: Requirements = Requirements()

@@ -188,8 +188,9 @@ class SchemaMigrationSpec(ApiModel):
     )
     """What is refused unless it is named here, because it is more often a mistake than meant. EmptyScript: an up script
     without any statement. CopyData: COPY … FROM STDIN with its rows in the script, as pg_dump writes it. LongName:
-    names of more than 63 bytes, which PostgreSQL cuts off. Reapply: a version that a person rolled back in SQL (in an
-    emergency); without it, one waits for a change of the spec after that was shown."""
+    names of more than 63 bytes, which PostgreSQL cuts off. DeletesData: that a script destroys what cannot be archived.
+    Reapply: a version that a person rolled back in SQL (in an emergency); without it, one waits for a change of the
+    spec after that was shown."""
 
 
 @unique

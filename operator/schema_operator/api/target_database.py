@@ -14,11 +14,12 @@ from schema_operator.api.model import (
     PositiveDuration,
     ResourceName,
     SecretKeySelector,
+    Size,
     keyed_by,
     rule,
     rules,
 )
-from schema_operator.api.request import ChecksumPolicy, OutOfOrder
+from schema_operator.api.request import AboveMaxSize, ArchiveMode, ChecksumPolicy, OutOfOrder
 
 
 @unique
@@ -111,6 +112,24 @@ class Locks(ApiModel):
     """Whether the query of a session that is in the way may be shown in status, Events and logs. It may hold data."""
 
 
+class Archives(ApiModel):
+    """What is copied before scripts destroy it.
+
+    That is: columns and tables they drop, rows of TRUNCATE and of DELETE without WHERE.
+    """
+
+    mode: ArchiveMode = ArchiveMode.ARCHIVE
+    """Archive: copy it into the schema schema_operator, in the same transaction; rollbacks put it back, and so does
+    recover_data. Off: neither."""
+    max_size: Size = "1Gi"
+    """The greatest size of one archive."""
+    above: AboveMaxSize = AboveMaxSize.REFUSE
+    """What to do where an archive would be larger. Refuse: destroy nothing (ArchiveTooLarge). Skip: destroy it without
+    an archive, with a warning."""
+    keep: PositiveDuration = "720h"
+    """How old an archive must be before a run drops it."""
+
+
 class Policy(ApiModel):
     """The rules for changing this database."""
 
@@ -121,6 +140,8 @@ class Policy(ApiModel):
     (ChecksumMismatch). Warn: say so in the run's log and go on; what is applied stays as it is."""
     locks: Locks = Locks()
     """How far a run may go to get the locks it needs."""
+    archives: Archives = Archives()
+    """What is copied before scripts destroy it."""
     retries: Retries = Retries()
     """How often a run is tried again."""
 

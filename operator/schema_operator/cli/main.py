@@ -11,6 +11,7 @@ from pathlib import Path
 
 from schema_operator import __version__
 from schema_operator.api.duration import parse
+from schema_operator.api.size import in_bytes
 
 
 def main() -> None:
@@ -93,6 +94,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--description", help="what the change is for; kept in the history")
     _add_scripts(parser.add_argument_group("what scripts may rely on"))
     _add_limits(parser.add_argument_group("rules and limits"))
+    _add_archives(parser.add_argument_group("archives of what scripts destroy"))
     _add_output(parser.add_argument_group("output"))
 
 
@@ -128,10 +130,10 @@ def _add_scripts(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--allow",
         action="append",
-        choices=["EmptyScript", "CopyData", "LongName", "Reapply"],
+        choices=["EmptyScript", "CopyData", "LongName", "DeletesData", "Reapply"],
         help="accept what is refused otherwise: EmptyScript, an up script without any statement; CopyData, "
-        "COPY … FROM STDIN with its rows in the script; LongName, names that PostgreSQL cuts off; Reapply, "
-        "versions that a person rolled back in SQL; can be repeated",
+        "COPY … FROM STDIN with its rows in the script; LongName, names that PostgreSQL cuts off; DeletesData, that "
+        "what cannot be archived is destroyed; Reapply, versions that a person rolled back in SQL; can be repeated",
     )
 
 
@@ -173,6 +175,32 @@ def _add_limits(group: argparse._ArgumentGroup) -> None:
     )
 
 
+def _add_archives(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--archives",
+        choices=["Archive", "Off"],
+        help="whether columns and tables that are dropped, and rows of TRUNCATE and of DELETE without WHERE, are "
+        "copied before; absent, Archive",
+    )
+    group.add_argument(
+        "--archive-max-size",
+        type=_size,
+        metavar="SIZE",
+        help="the greatest size of one archive, in bytes or like 500Mi, 1Gi; absent, 1Gi",
+    )
+    group.add_argument(
+        "--archive-above",
+        choices=["Refuse", "Skip"],
+        help="what to do above that size: Refuse destroys nothing, Skip destroys it without an archive; absent, Refuse",
+    )
+    group.add_argument(
+        "--archive-keep",
+        type=_positive_duration,
+        metavar="DURATION",
+        help="how old an archive must be before a run drops it; absent, 720h",
+    )
+
+
 def _add_output(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--log-format", choices=["json", "text"], help="json for a request, else text, unless given")
     group.add_argument(
@@ -202,6 +230,14 @@ def _duration(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no duration; write seconds, or a duration like 500ms, 2s or 1m30s"
         ) from None
+
+
+def _size(text: str) -> int:
+    """Read a size; argparse shows the sentence."""
+    try:
+        return in_bytes(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write bytes, or a size like 500Mi or 1Gi") from None
 
 
 def _positive_duration(text: str) -> float:

@@ -11,7 +11,10 @@ import msgspec
 
 from schema_operator.api import request as requests
 from schema_operator.api.request import (
+    AboveMaxSize,
     Acknowledgement,
+    ArchiveMode,
+    ArchivePolicy,
     ChecksumPolicy,
     LockLimits,
     OutOfOrder,
@@ -118,6 +121,7 @@ def _with_options(request: RunRequest, options: argparse.Namespace) -> RunReques
     return msgspec.structs.replace(
         request,
         locks=_locks(request.locks, options),
+        archives=_archives(request.archives, options),
         variables=request.variables | _variables(options.variables or ()),
         requires=Requirements(
             versions=_added(request.requires.versions, options.requires_versions),
@@ -139,6 +143,16 @@ def _locks(limits: LockLimits, options: argparse.Namespace) -> LockLimits:
         "show_queries": options.show_queries,
     }
     return msgspec.structs.replace(limits, **_given(given))
+
+
+def _archives(policy: ArchivePolicy, options: argparse.Namespace) -> ArchivePolicy:
+    given = {
+        "mode": options.archives and ArchiveMode(options.archives),
+        "max_bytes": options.archive_max_size,
+        "above": options.archive_above and AboveMaxSize(options.archive_above),
+        "keep_seconds": options.archive_keep,
+    }
+    return msgspec.structs.replace(policy, **_given(given))
 
 
 def _variables(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from schema_operator.api import request as requests
 from schema_operator.api.duration import seconds
 from schema_operator.api.model import API_VERSION, GROUP, SecretKeySelector
 from schema_operator.api.request import (
+    ArchivePolicy,
     ConnectionFiles,
     LockLimits,
     Requirements,
@@ -30,7 +31,8 @@ from schema_operator.api.request import (
     Verification,
 )
 from schema_operator.api.schema_migration import RequiresSpec, VerificationSpec
-from schema_operator.api.target_database import Connection, Locks, Runner
+from schema_operator.api.size import in_bytes
+from schema_operator.api.target_database import Archives, Connection, Locks, Runner
 from schema_operator.controller import names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
 from schema_operator.errors import Reason, Refused
@@ -83,6 +85,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         out_of_order=policy.out_of_order,
         checksums=policy.checksums,
         locks=_lock_limits(policy.locks),
+        archives=_archive_policy(policy.archives),
         variables=source.variables_of(spec),
         requires=_requirements(spec.requires),
         baseline=spec.baseline,
@@ -95,6 +98,15 @@ def _lock_limits(locks: Locks) -> LockLimits:
         max_stall_seconds=seconds(locks.max_stall),
         give_up_seconds=seconds(locks.give_up_after),
         show_queries=locks.show_queries,
+    )
+
+
+def _archive_policy(archives: Archives) -> ArchivePolicy:
+    return ArchivePolicy(
+        mode=archives.mode,
+        max_bytes=in_bytes(archives.max_size),
+        above=archives.above,
+        keep_seconds=seconds(archives.keep),
     )
 
 

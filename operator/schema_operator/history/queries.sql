@@ -11,7 +11,8 @@ VALUES ('control_versions', 'SELECT'), ('applied_versions', 'SELECT'),
        ('version_scripts', 'SELECT'), ('version_scripts', 'INSERT'),
        ('events', 'INSERT'),
        ('open_units', 'SELECT'), ('statement_journal', 'SELECT'), ('statement_journal', 'INSERT'),
-       ('held_versions', 'SELECT'), ('held_seen', 'SELECT'), ('held_seen', 'INSERT')
+       ('held_versions', 'SELECT'), ('held_seen', 'SELECT'), ('held_seen', 'INSERT'),
+       ('archives', 'SELECT')
 
 -- access --
 -- Whose the control schema is, whose its tables are, whether their owner is a superuser, whether this role may become
@@ -48,7 +49,8 @@ RETURNING pg_current_xact_id()::text;
 -- history --
 -- All that a run must know, in one round trip and without the text of a script: the versions of the control schema,
 -- whether this role may write down what it does, what is applied now, in the order it was applied, the journal of what
--- is so in part, and what a person rolled back in SQL. Where the control schema is missing or older, this is an error, and is asked for apart.
+-- is so in part, what a person rolled back in SQL, and whether there are archives to drop. Where the control schema is
+-- missing or older, this is an error, and is asked for apart.
 SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
        (SELECT coalesce(bool_and(has_table_privilege(c.oid, needed.privilege)), false)
         FROM ({needed}) AS needed (relation, privilege)
@@ -65,7 +67,12 @@ SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
                                          to_char(rolled_back_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                                          coalesce(rolled_back_by, ''), coalesce(seen, '{{}}'))
                         ORDER BY position)::text
-        FROM schema_operator.held_versions);
+        FROM schema_operator.held_versions),
+       (SELECT count(*) > 0
+        FROM pg_class AS c
+        JOIN schema_operator.archives AS a ON a.archive_table = c.relname AND a.expires_at < clock_timestamp()
+        WHERE c.relnamespace = 'schema_operator'::regnamespace AND pg_has_role(c.relowner, 'USAGE')
+          AND has_function_privilege('schema_operator.drop_expired_archives()', 'EXECUTE'));
 
 -- recorded_versions --
 -- Every version that was ever applied, recorded or rolled back, with its owner.
@@ -151,3 +158,43 @@ SELECT EXISTS (
 -- applied_by_run --
 -- The versions that a run has applied: what became of transactions whose COMMITs were not answered.
 SELECT version FROM schema_operator.version_scripts WHERE run = %(run)s::text AND action = 'apply';
+
+-- archive_rights --
+-- Whether archives are known to the control schema, and whether this role may make them, and put them back.
+SELECT count(*) = 4, coalesce(bool_and(has_function_privilege(p.oid, 'EXECUTE')), false)
+       AND has_schema_privilege('schema_operator', 'CREATE')
+       AND has_table_privilege('schema_operator.archives', 'INSERT')
+       AND has_table_privilege('schema_operator.recoveries', 'SELECT')
+       AND has_table_privilege('schema_operator.recoveries', 'INSERT')
+       AND has_table_privilege('schema_operator.recovery_conflicts', 'INSERT')
+FROM pg_proc AS p
+WHERE p.pronamespace = to_regnamespace('schema_operator')
+  AND p.proname IN ('resolve_destroyed', 'foresee_archives', 'archive', 'restore_version');
+
+-- foresee_archives --
+-- What is against archives of what statements will destroy, for each statement. Runs under the script's search_path.
+SELECT s.number::pg_catalog.int4,
+       schema_operator.foresee_archives(
+           schema_operator.resolve_destroyed(s.one OPERATOR(pg_catalog.->) 'destroyed'),
+           s.one OPERATOR(pg_catalog.->) 'policy')::pg_catalog.text
+FROM pg_catalog.jsonb_array_elements(%(statements)s::pg_catalog.jsonb) WITH ORDINALITY AS s (one, number);
+
+-- resolve_destroyed --
+-- The tables whose columns or rows a statement is about to destroy. Runs under the script's search_path.
+SELECT schema_operator.resolve_destroyed(%(destroyed)s::pg_catalog.jsonb)::pg_catalog.text;
+
+-- archive --
+-- Copy them.
+SELECT schema_operator.archive({resolved}::pg_catalog.jsonb, {version}, {action}, {run}, {policy}::pg_catalog.jsonb);
+
+-- restorable --
+-- Whether a version has ever destroyed something that was archived.
+SELECT EXISTS (SELECT FROM schema_operator.archives WHERE version = %(version)s::text AND action = 'apply');
+
+-- restore_version --
+-- Put back what the last application of a version has destroyed.
+SELECT schema_operator.restore_version({version}, {actor});
+
+-- drop_expired_archives --
+-- Drop the archives that are older than they are kept, as far as nobody reads them.
+SELECT schema_operator.drop_expired_archives();

@@ -156,6 +156,8 @@ class Reading:
     recordable: bool
     """Whether the present role may write down what it does."""
     history: History
+    expired: bool = False
+    """Whether archives are older than they are kept, and the present role may drop them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,13 +76,13 @@ def read(session: Session) -> Reading:
     Fails with SQLSTATE 42P01, 42703 or 3F000 where the control schema is missing or of an older version. Raises
     `Refused(ControlSchemaDamaged)` where it holds what nobody can have written.
     """
-    ((versions, recordable, applied, open_units, held),) = session.query(_HISTORY)
+    ((versions, recordable, applied, open_units, held, expired),) = session.query(_HISTORY)
     history = History(
         tuple(_applied(*row) for row in msgspec.json.decode(applied or "[]", type=list[_Applied])),
         tuple(_open_unit(*row) for row in msgspec.json.decode(open_units or "[]", type=list[_OpenUnit])),
         tuple(_held(*row) for row in msgspec.json.decode(held or "[]", type=list[_Held])),
     )
-    return Reading(_newest((versions or "").split()), bool(recordable), history)
+    return Reading(_newest((versions or "").split()), bool(recordable), history, bool(expired))
 
 
 def recorded_versions(session: Session) -> frozenset[tuple[Version, str | None]]:
@@ -207,6 +207,32 @@ def unit_recorded(session: Session, run: str, entry: JournalEntry, event: UnitEv
         "event": event,
     }
     return bool(session.query(QUERIES["unit_recorded"], parameters)[0][0])
+
+
+def resolve_destroyed(session: Session, destroyed: str) -> str:
+    """Give, as JSON, the tables whose columns or rows are destroyed; names are looked up under the search_path."""
+    return str(session.query(QUERIES["resolve_destroyed"], {"destroyed": destroyed})[0][0])
+
+
+def archive_rights(session: Session) -> bool | None:
+    """Say whether the present role may archive and put back; None where the control schema knows no archives."""
+    ((known, enough),) = session.query(QUERIES["archive_rights"])
+    return bool(enough) if known else None
+
+
+def foresee_archives(session: Session, statements: str) -> list[tuple[int, str]]:
+    """Give what is against archives of what statements destroy: the statement's place in the list from 1, and JSON."""
+    return session.query(QUERIES["foresee_archives"], {"statements": statements})
+
+
+def restorable(session: Session, version: str) -> bool:
+    """Say whether a version has ever destroyed something that was archived."""
+    return bool(session.query(QUERIES["restorable"], {"version": version})[0][0])
+
+
+def drop_expired_archives(session: Session) -> list[int]:
+    """Drop the archives that are older than they are kept, and give their numbers."""
+    return list(session.query(QUERIES["drop_expired_archives"])[0][0])
 
 
 def recorded(session: Session, run: str, version: str, *, rollback: bool) -> bool:

@@ -162,6 +162,23 @@ SET SESSION AUTHORIZATION DEFAULT; RESET ALL;
 -- Become ourselves for the rest of this transaction; what the script has set is there again in the next one.
 SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE {role}; SET LOCAL search_path = pg_catalog, pg_temp;
 
+-- whereabouts --
+-- Who and where a script is in the middle of its transaction, to be there again; and where its names are looked up.
+SELECT session_user::pg_catalog.text, pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path'),
+       pg_catalog.current_setting('statement_timeout'),
+       coalesce((SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s.name::pg_catalog.text), ', ')
+                 FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) AS s (name)), '');
+
+-- aside --
+-- Become ourselves for a moment, without a limit of the script's, and with its names.
+SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL ROLE {role}; SET LOCAL statement_timeout = 0;
+SELECT pg_catalog.set_config('search_path', {schemas}, true);
+
+-- back --
+-- Be who and where the script was.
+SET LOCAL SESSION AUTHORIZATION {user}; SET LOCAL ROLE {role};
+SELECT pg_catalog.set_config('search_path', {search_path}, true), pg_catalog.set_config('statement_timeout', {timeout}, true);
+
 -- limits --
 -- Limits of a working session. lock_timeout bounds the stall that our waiting causes others; a statement may take as
 -- long as it needs; between statements we are never idle for long, unless the runner hangs. The keepalives are the

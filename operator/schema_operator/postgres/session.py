@@ -292,6 +292,20 @@ class Session:
         role = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
         self._exchange(QUERIES["step_aside"].format(role=role).as_bytes(None))
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Be ourselves for a block in the middle of a script's transaction, where its names mean the same.
+
+        The schemas of its search_path are named one by one: with another role, `$user` would be another.
+        """
+        ((user, role, path, timeout, schemas),) = self.query(QUERIES["whereabouts"])
+        own = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
+        self._exchange(QUERIES["aside"].format(role=own, schemas=schemas).as_bytes(None))
+        yield
+        before = sql.SQL("NONE") if role == "none" else sql.Identifier(role)
+        back = QUERIES["back"].format(user=sql.Identifier(user), role=before, search_path=path, timeout=timeout)
+        self._exchange(back.as_bytes(None))
+
     def run(
         self,
         statement: str,

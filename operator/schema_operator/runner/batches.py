@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.scripts.destruction import may_destroy
 from schema_operator.scripts.statements import is_plain, is_setting
 from schema_operator.scripts.units import Unit, UnitKind, units_of
 
@@ -33,16 +34,17 @@ class Simple:
 
 
 def grouped(
-    scripts: Sequence[Script], history: History, *, last_is_verified: bool
+    scripts: Sequence[Script], history: History, *, last_is_verified: bool, archives: bool = False
 ) -> Iterator[Script | tuple[Simple, ...]]:
     """Give the versions in their order: alone, or as many together as may be sent together.
 
-    `last_is_verified` says that checks of the resource run before the commit of the last one.
+    `last_is_verified` says that checks of the resource run before the commit of the last one, `archives` that what
+    versions destroy is archived, for which answers are waited for.
     """
     group: list[Simple] = []
     for script in scripts:
         alone = last_is_verified and script is scripts[-1]
-        one = None if alone else simple(script, history)
+        one = None if alone else simple(script, history, archives=archives)
         if one is None or len(group) == MOST_VERSIONS or _characters((*group, one)) > MOST_CHARACTERS:
             yield from _flushed(group)
             group = []
@@ -53,7 +55,7 @@ def grouped(
     yield from _flushed(group)
 
 
-def simple(script: Script, history: History) -> Simple | None:
+def simple(script: Script, history: History, *, archives: bool = False) -> Simple | None:
     """Say whether a version can be sent together with others, and as what."""
     if script.verify is not None or any(one.version == script.version for one in history.open):
         return None
@@ -61,7 +63,7 @@ def simple(script: Script, history: History) -> Simple | None:
         return None
     match units_of(script.up):
         case (unit,) if unit.kind is UnitKind.TRANSACTION and unit.isolation is None and _is_plain(unit):
-            return Simple(script, unit)
+            return None if archives and any(map(may_destroy, unit.statements)) else Simple(script, unit)
         case _:
             return None
 

@@ -15,6 +15,7 @@ from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, plan
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.apply import apply
+from schema_operator.runner.steps.archives import drop_expired
 from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
@@ -98,7 +99,10 @@ def _run(work: Workplace, address: Address | None) -> None:
     if decided.changes and not reading.recordable:
         require_recordable(work)
     _check_pending(work, decided)
+    _foresee_archives(work, decided)
     _carry_out(work, decided, scripts)
+    if reading.expired:
+        drop_expired(work)
 
 
 def _look(work: Workplace, scripts: ScriptSet) -> None:
@@ -109,6 +113,7 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
+    _foresee_archives(work, decided)
     show(work, decided)
 
 
@@ -187,7 +192,7 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
 
 def _apply_all(work: Workplace, scripts: Sequence[Script], early: Sequence[Verification]) -> None:
     """Apply versions in their order: plain ones together, the others, and those that need patience, by themselves."""
-    for group in grouped(scripts, work.history, last_is_verified=bool(early)):
+    for group in grouped(scripts, work.history, last_is_verified=bool(early), archives=work.request.archives.archives):
         if isinstance(group, tuple):
             _apply_together(work, group)
         else:
@@ -221,6 +226,14 @@ def _check_pending(work: Workplace, decided: Plan) -> None:
         work.reporter.note(Step.PLANNING, f"warning: {warning}")
     if len(warnings) > _MOST_WARNINGS:
         work.reporter.note(Step.PLANNING, f"warning: {len(warnings) - _MOST_WARNINGS} more like these")
+
+
+def _foresee_archives(work: Workplace, decided: Plan) -> None:
+    """Refuse, before anything is run, what will be destroyed and cannot be archived."""
+    if decided.changes:
+        from schema_operator.runner.steps.foresee import foresee_archives  # noqa: PLC0415 (only such a run pays)
+
+        foresee_archives(work, decided)
 
 
 def _carry_out(work: Workplace, decided: Plan, scripts: ScriptSet) -> None:

@@ -47,6 +47,7 @@ OUTCOMES: Final[tuple[tuple[type[SchemaOperatorError], Outcome], ...]] = (
     (Stopped, Outcome.STOPPED),
 )
 _VERSIONS_LISTED: Final = 10
+_MOST_TOLD: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,8 @@ class Findings:
     """Versions that were recorded as applied and not run."""
     warnings: tuple[str, ...] = ()
     """What must be said although the run goes on."""
+    told: tuple[str, ...] = ()
+    """What was done beside: archived, put back."""
     verification: tuple[VerificationReport, ...] = ()
     blocker: str | None = None
     shown: tuple[PlannedVersion, ...] | None = None
@@ -181,6 +184,7 @@ def _success(findings: Findings) -> str:
     nothing = not parts
     if nothing:
         parts.append("Nothing to do.")
+    parts.extend(_told(findings.told))
     parts.append(f"The schema is at version {_highest(findings.now, findings) or NOTHING}.")
     if nothing:
         parts.extend(_by_hand(findings))
@@ -191,6 +195,12 @@ def _by_hand(findings: Findings) -> tuple[str, ...]:
     """Say what a person rolled back in SQL, where that is how the schema came to be as it is."""
     held = concerning(findings.now, findings.owner, findings.wanted) if findings.now else ()
     return (f"R{described(held)[1:]}.",) if held else ()
+
+
+def _told(told: tuple[str, ...]) -> tuple[str, ...]:
+    """Give the first things that were done beside; the others are in the log."""
+    more = (f"{len(told) - _MOST_TOLD} more like this are in the log.",) if len(told) > _MOST_TOLD else ()
+    return (*(f"{one}." for one in told[:_MOST_TOLD]), *more)
 
 
 def _warnings(warnings: tuple[str, ...]) -> tuple[str, ...]:

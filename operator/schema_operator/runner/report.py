@@ -105,6 +105,10 @@ class Reporter:
         """Say what must be read; never dropped."""
         self._write(Progress(step=step, message=message, version=version))
 
+    def told(self, message: str) -> None:
+        """Say what was done beside the present step; never dropped."""
+        self._write(Progress(step=self._step, message=message))
+
     def warn(self, message: str) -> None:
         """Warn in the middle of the present step; never dropped."""
         self._write(Progress(step=self._step, message=f"warning: {message}"))

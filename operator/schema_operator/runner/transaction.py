@@ -65,6 +65,7 @@ def commit(work: Workplace, deed: Deed) -> None:
     """
 
     def attempt(lock_timeout: float) -> None:
+        work.told = []
         deed.body(_begin(work, deed.opening, lock_timeout))
         work.stop.check()
         work.session.commit()
@@ -78,6 +79,9 @@ def commit(work: Workplace, deed: Deed) -> None:
                 f"the connection was lost at the COMMIT of {deed.what}; the history says that it was not committed, so "
                 "the database is as before it; the next run goes on from there",
             ) from None
+    for sentence in work.told:
+        work.reporter.told(sentence)
+    work.findings = replace(work.findings, told=(*work.findings.told, *work.told))
 
 
 def look(work: Workplace, body: Callable[[], T], *, pinned: bool) -> T:

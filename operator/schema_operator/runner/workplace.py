@@ -39,6 +39,8 @@ class Workplace:
         self.findings = Findings(owner=self.owner)
         self.wanted: tuple[Wanted, ...] = ()
         """The locks that the present transaction needs, as far as that is known."""
+        self.told: list[str] = []
+        """What the present transaction has to say for itself, once it is committed."""
         self._address: Address | None = None
         self._guard: Guard | None = None
         self._session: Session | None = None
@@ -105,7 +107,15 @@ class Workplace:
 
     def _warned(self, text: str) -> None:
         """Pass on what the server warns of, once: an attempt that is made again says it again."""
-        sentence = f"the server says: {text}"
+        self.warn(f"the server says: {text}")
+
+    def tell(self, sentence: str) -> None:
+        """Say something at the end of the run, if the present transaction is committed; each thing once."""
+        if sentence not in self.told:
+            self.told.append(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Warn, once: an attempt that is made again warns again."""
         if sentence not in self.findings.warnings:
             self.findings = self.findings.with_warning(sentence)
             self.reporter.warn(sentence)

@@ -6,7 +6,6 @@ chooses. What CASCADE and foreign keys reach, the server finds (`schema_operator
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from enum import StrEnum, unique
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from schema_operator.scripts.grammar import tree_of
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +58,11 @@ class Destroyed:
     """For rows, whether they are deleted, so that foreign keys with ON DELETE CASCADE delete others."""
 
     @property
+    def by_name(self) -> bool:
+        """Whether the search_path decides which thing is meant, where no schema is written."""
+        return self.kind in {Kind.COLUMN, Kind.TABLE, Kind.ROWS} or self.what in _IN_SCHEMAS
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """The name with its schema, where one is written."""
         return (self.schema, self.name) if self.schema is not None else (self.name,)
@@ -81,7 +85,7 @@ def may_destroy(statement: Statement) -> bool:
 
 def as_json(destroyed: Iterable[Destroyed]) -> str:
     """Write what is destroyed as `schema_operator.resolve_destroyed` reads it."""
-    return json.dumps([_fields(one) for one in destroyed if one.kind is not Kind.UNKNOWN])
+    return msgspec.json.encode([_fields(one) for one in destroyed if one.kind is not Kind.UNKNOWN]).decode()
 
 
 def _fields(one: Destroyed) -> dict[str, object]:
@@ -111,6 +115,7 @@ _DROPPED: Final = {
     "OBJECT_ACCESS_METHOD": "access method",
 }
 """What a table or a column can need to exist, by the tree's names, and by those of pg_get_object_address."""
+_IN_SCHEMAS: Final = frozenset({"type", "collation", "view", "materialized view", "foreign table"})
 _FIRST_WORDS: Final = frozenset(
     {"ALTER", "DROP", "TRUNCATE", "DELETE", "WITH", "INSERT", "UPDATE", "SELECT", "MERGE", "COPY", "CREATE", ""}
 )
@@ -142,12 +147,14 @@ def _may_destroy(statement: Statement) -> bool:
 
 @lru_cache(maxsize=256)
 def _destroyed(sql: str) -> tuple[Destroyed, ...]:
+    from schema_operator.scripts.grammar import tree_of  # noqa: PLC0415 (it loads the parser, which few scripts need)
+
     tree = tree_of(sql)
     if not isinstance(tree, str):
-        # A syntax error destroys nothing; of what cannot be read, nobody knows.
-        return () if tree is not None else (Destroyed(Kind.UNKNOWN, None, ""),)
+        # A newer server may know what this grammar does not, and variables may have to be filled in yet.
+        return (Destroyed(Kind.UNKNOWN, None, ""),)
     try:
-        return tuple(dict.fromkeys(_of_tree(json.loads(tree))))
+        return tuple(dict.fromkeys(_of_tree(msgspec.json.decode(tree))))
     except RecursionError:
         return (Destroyed(Kind.UNKNOWN, None, ""),)
 
@@ -165,6 +172,8 @@ def _of_tree(tree: dict[str, Any]) -> Iterator[Destroyed]:
             yield from _owned(fields)
         case {"stmts": [{"stmt": node}]} if _RUN_AT_ONCE & node.keys():
             yield from _deleted(node)
+        case _:
+            return
 
 
 def _cascades(fields: dict[str, Any]) -> bool:
@@ -184,6 +193,8 @@ def _columns(fields: dict[str, Any]) -> Iterator[Destroyed]:
                     cascade=_cascades(action),
                     only="inh" not in relation,
                 )
+            case _:
+                pass
 
 
 def _dropped(fields: dict[str, Any]) -> Iterator[Destroyed]:

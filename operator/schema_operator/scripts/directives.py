@@ -6,6 +6,8 @@
     -- schema-operator: allow=EmptyScript
     -- schema-operator: description=The rest of the line, blanks and all
 
+and, in a down script, `restore=never`.
+
 Several `KEY=VALUE` on a line are separated by blanks, several values by commas. What is not understood is refused, and
 so is a line of this kind after the first statement: a directive that is overlooked is worse than none.
 """
@@ -137,10 +139,16 @@ def _copy(value: str) -> bool:
     return True
 
 
+def _restore(value: str) -> bool:
+    if value != "never":
+        raise _unknown("restore", value, "never only")
+    return False
+
+
 _OF_EITHER_WAY: Final[Mapping[str, Callable[[str], Any]]] = {"transaction": _transaction, "copy": _copy}
 _PARSERS: Final[Mapping[ScriptKind, Mapping[str, Callable[[str], Any]]]] = {
     ScriptKind.UP: {**_OF_EITHER_WAY, "description": str, "requires": _requires, "allow": _allow},
-    ScriptKind.DOWN: _OF_EITHER_WAY,
+    ScriptKind.DOWN: {**_OF_EITHER_WAY, "restore": _restore},
     ScriptKind.VERIFY: {},
 }
 

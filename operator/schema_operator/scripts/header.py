@@ -25,13 +25,15 @@ class Header(msgspec.Struct, frozen=True):
     """Acknowledgements, of `Acknowledgement`."""
     copy_data: bool = False
     """Whether rows may follow COPY … FROM STDIN."""
+    restore: bool = True
+    """Whether what its version has destroyed is put back after a down script."""
 
     def applied_to(self, source: Source, mode: TransactionMode | None = None) -> Source:
         """Give the source as header and format (`mode`) want it run; the header, being nearer, counts first."""
         transaction = self.transaction or mode or source.transaction
-        if transaction is source.transaction and not self.copy_data:
+        if transaction is source.transaction and not self.copy_data and self.restore:
             return source
-        return replace(source, transaction=transaction, copy_data_allowed=self.copy_data)
+        return replace(source, transaction=transaction, copy_data_allowed=self.copy_data, restores=self.restore)
 
 
 NO_HEADER: Final = Header()

@@ -45,6 +45,8 @@ class Source:
     """How the script is divided into transactions."""
     copy_data_allowed: bool = False
     """Whether the script says itself that rows may follow its COPY … FROM STDIN."""
+    restores: bool = True
+    """Whether what its version has destroyed is put back after it, where it is a down script."""
     cut: list[tuple[Statement, ...]] = field(default_factory=list, init=False, repr=False, compare=False)
     """What `statements_of` found, once it has been asked: a script about to run is looked at several times."""
 

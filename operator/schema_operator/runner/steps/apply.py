@@ -10,6 +10,7 @@ from schema_operator.history import store
 from schema_operator.history.records import Direction
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
+from schema_operator.runner.steps.archives import archiving
 from schema_operator.runner.steps.record import applied_version, change_of
 from schema_operator.runner.steps.units import Undertaking, carry_out
 from schema_operator.runner.steps.verify import Reports, before_commit
@@ -40,6 +41,7 @@ def apply(work: Workplace, script: Script, verifications: Sequence[Verification]
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=False)
 
-    task = Undertaking(version, Direction.APPLY, Step.APPLYING, script.up, work.request.variables, finish, done)
+    how = archiving(work, Direction.APPLY, script.allow)
+    task = Undertaking(version, Direction.APPLY, Step.APPLYING, script.up, work.request.variables, finish, done, how)
     carry_out(work, task, work.history.open_units(script.version, Direction.APPLY))
     work.findings = work.findings.with_applied(applied_version(work, script)).with_verification(passed)

@@ -10,6 +10,7 @@ from schema_operator.history import store
 from schema_operator.history.records import AppliedVersion, Change, Direction
 from schema_operator.postgres.session import Begun, transaction_ended
 from schema_operator.runner.report import Step
+from schema_operator.runner.steps.archives import archiving, put_back
 from schema_operator.runner.steps.units import Undertaking, carry_out
 from schema_operator.runner.transaction import look
 from schema_operator.scripts import reading
@@ -28,25 +29,31 @@ def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) ->
     Raises `Failed` where a statement fails, and as `units.carry_out` does.
     """
     version = applied.version.text
-    source, variables = look(work, lambda: _stored(work, applied), pinned=True)
+    source, variables = look(work, lambda: stored_down(work, applied), pinned=True)
     if script is not None and script.down is not None and script.down.text == source.text:
         source = replace(source, file=script.down.file, line=script.down.line)
 
     def finish(begun: Begun) -> None:
         work.session.restore()
+        if how is not None and source.restores:
+            put_back(work, version)
         if store.record(work.session, _change(version, source), work.author) != begun.transaction:
             raise transaction_ended(Location(version=version, file=source.file))
 
     def done() -> bool:
         return store.recorded(work.session, work.request.run, version, rollback=True)
 
-    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, variables, finish, done)
+    how = archiving(work, Direction.ROLLBACK)
+    task = Undertaking(version, Direction.ROLLBACK, Step.ROLLING_BACK, source, variables, finish, done, how)
     carry_out(work, task, work.history.open_units(applied.version, Direction.ROLLBACK))
     work.findings = work.findings.with_rolled_back(applied)
 
 
-def _stored(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
-    """Read the rollback script, and the variables it needs: those its version was applied with come first."""
+def stored_down(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
+    """Read the rollback script, in a transaction, and the variables it needs: those of its version come first.
+
+    Raises `Refused(NotReversible)` where none is stored.
+    """
     stored = store.stored_scripts(work.session, applied.version)
     if stored.down is None:
         raise Refused(

@@ -11,7 +11,9 @@ from schema_operator.postgres.queries import Message
 from schema_operator.postgres.session import transaction_ended
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 from schema_operator.runner.limits import Limit, with_limits
+from schema_operator.runner.steps.archives import archive_before
 from schema_operator.runner.transaction import Watch
+from schema_operator.scripts.destruction import may_destroy
 from schema_operator.scripts.statements import is_plain, statements_of
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from schema_operator.runner.report import Step
+    from schema_operator.runner.steps.archives import Archiving
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Source
     from schema_operator.scripts.statements import Statement
@@ -49,6 +52,12 @@ class Part:
     """How many statements the whole script has."""
     variables: Mapping[str, str]
     """Filled in where the statements use them."""
+    archiving: Archiving | None = None
+    """How what they destroy is archived; None where nothing is."""
+
+    def destroys(self, statement: Statement) -> bool:
+        """Whether something must be archived before a statement."""
+        return self.archiving is not None and may_destroy(statement.filled_in(self.variables))
 
     @property
     def place(self) -> Location:
@@ -81,11 +90,11 @@ def _run_in_order(work: Workplace, part: Part, statements: Sequence[Statement]) 
             _run_one(work, part, statement)
         return
     chunk = _Chunk(work, part)
-    for one in with_limits(statements):
+    for one in with_limits(statements, part.destroys):
         if isinstance(one, Limit):
             chunk.flush()
             _limit(work, one)
-        elif is_plain(one):
+        elif is_plain(one) and not part.destroys(one):
             chunk.take(one)
         else:
             chunk.flush()
@@ -104,6 +113,9 @@ def _limit(work: Workplace, limit: Limit) -> None:
 def _run_one(work: Workplace, part: Part, statement: Statement) -> None:
     work.stop.check()
     _say(work, part, statement)
+    if part.archiving is not None and part.destroys(statement) and work.session.in_transaction:
+        place = place_of(statement, part.count, part.place)
+        archive_before(work, part.archiving, part.step, filled_in(statement, part), place)
     _run_statement(work, statement, part)
 
 

@@ -40,6 +40,7 @@ from schema_operator.scripts.units import Unit, UnitKind, divide, settings_of, u
 if TYPE_CHECKING:
     from schema_operator.postgres.session import Session
     from schema_operator.runner.report import Step
+    from schema_operator.runner.steps.archives import Archiving
     from schema_operator.runner.workplace import Workplace
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class Undertaking:
     """Writes the version down and verifies it, within the last transaction."""
     done: Callable[[], bool]
     """Asks the database whether that transaction was committed."""
+    archiving: Archiving | None = None
+    """How what the script destroys is archived; None where nothing is."""
 
     @property
     def what(self) -> str:
@@ -69,7 +72,7 @@ class Undertaking:
 
     def part(self, unit: Unit) -> Part:
         """Give what running statements of a unit is about."""
-        return Part(self.source, self.version, self.step, unit.count, self.variables)
+        return Part(self.source, self.version, self.step, unit.count, self.variables, self.archiving)
 
     @property
     def place(self) -> Location:
