@@ -8,7 +8,8 @@ and put back is measured beside the plain statement that does as much, in turn; 
 * a table: beside `CREATE TABLE … AS` of all of it, and beside making the table again with `INSERT … SELECT` of that
   copy and its primary key.
 
-Then whole runs, with and without archives, while somebody reads the table: how long it was closed to him.
+Then whole runs, with and without archives, while somebody reads the table and somebody else writes to it: for how long
+it was closed to them.
 
 python -m benchmarks.archives [rounds, 5]
 """
@@ -35,7 +36,9 @@ from psycopg import sql
 ROUNDS: Final = 5
 ROWS: Final = 1_000_000
 RATIO: Final = 1.5
-_READ_SECONDS: Final = 0.002
+_PAUSE_SECONDS: Final = 0.002
+_READ: Final = b"SELECT price FROM item WHERE id = 1"
+_WRITE: Final = b"UPDATE item SET price = price + 1 WHERE id = 2"
 _TEMPLATE: Final = "archives_template"
 _TABLE: Final = f"""\
 CREATE TABLE item (id bigint PRIMARY KEY, name text NOT NULL, note text, price numeric(10, 2) NOT NULL);
@@ -123,10 +126,11 @@ def main() -> None:
     print(f"{ROWS} rows, {rounds} rounds; medians")
     for thing in (COLUMN, TABLE):
         _print(thing, found[thing.name, "plain"], found[thing.name, "archive"])
-    print(f"\n{'DROP COLUMN by schema-operator run':36}{'s':>8}{'closed to a reader, s':>24}")
+    heading = f"{'s':>8}{'closed to readers, s':>24}{'to writers, s':>16}"
+    print(f"\n{'DROP COLUMN by schema-operator run':36}{heading}")
     for mode, all_of_it in runs.items():
-        seconds, closed = (statistics.median(one[part] for one in all_of_it) for part in (0, 1))
-        print(f"{'archives ' + mode:36}{seconds:8.2f}{closed:24.2f}")
+        seconds, reading, writing = (_median(one[part] for one in all_of_it) for part in range(3))
+        print(f"{'archives ' + mode:36}{seconds:8.2f}{reading:24.2f}{writing:16.2f}")
 
 
 def _in_turn(server: PostgresServer, rounds: int) -> dict[tuple[str, str], list[Found]]:
@@ -238,36 +242,36 @@ def _median(numbers: Iterable[float]) -> float:
     return statistics.median(numbers)
 
 
-def _run(server: PostgresServer, mode: str) -> tuple[float, float]:
-    """Drop the column by a run; give its seconds, and for how long the table was closed to somebody who reads it."""
+def _run(server: PostgresServer, mode: str) -> tuple[float, float, float]:
+    """Drop the column by a run; give its seconds, and for how long the table was closed to readers and to writers."""
     with _database(server) as uri, tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "1_first.up.sql").write_text("SELECT 1;")
         (Path(folder) / "2_drop.up.sql").write_text(COLUMN.drop + ";")
-        with _reader(uri) as waits:
+        with _repeated(uri, _READ) as reads, _repeated(uri, _WRITE) as writes:
             cost = measure([PROGRAM, "run", "--scripts", folder, "--archives", mode], {"SCHEMA_OPERATOR_URI": uri})
-    return cost.seconds, max(waits)
+    return cost.seconds, max(reads), max(writes)
 
 
 @contextmanager
-def _reader(uri: str) -> Iterator[list[float]]:
-    """Read a row of the table again and again; the list fills with how long each read took."""
+def _repeated(uri: str, statement: bytes) -> Iterator[list[float]]:
+    """Do a short statement again and again; the list fills with how long each took."""
     waits: list[float] = []
     stopped = threading.Event()
 
-    def read() -> None:
+    def work() -> None:
         with psycopg.connect(uri, autocommit=True) as session:
-            while not stopped.wait(_READ_SECONDS):
+            while not stopped.wait(_PAUSE_SECONDS):
                 began = time.monotonic()
-                session.execute("SELECT price FROM item WHERE id = 1")
+                session.execute(statement)
                 waits.append(time.monotonic() - began)
 
-    reader = threading.Thread(target=read)
-    reader.start()
+    worker = threading.Thread(target=work)
+    worker.start()
     try:
         yield waits
     finally:
         stopped.set()
-        reader.join()
+        worker.join()
 
 
 if __name__ == "__main__":
