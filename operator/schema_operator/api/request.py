@@ -66,10 +66,10 @@ class Acknowledgement(StrEnum):
     """`COPY … FROM STDIN` with its rows in the script is accepted."""
     LONG_NAME = "LongName"
     """A name that PostgreSQL will cut off is accepted, with a warning."""
-    REAPPLY = "Reapply"
-    """A version that a person rolled back in SQL is applied again."""
     DELETES_DATA = "DeletesData"
     """What cannot be archived is destroyed all the same, with a warning."""
+    REAPPLY = "Reapply"
+    """A version that a person rolled back in SQL is applied again."""
 
 
 @unique

@@ -14,7 +14,10 @@ import pytest
 from schema_operator import __version__
 from schema_operator.api import request as requests
 from schema_operator.api.request import (
+    AboveMaxSize,
     Acknowledgement,
+    ArchiveMode,
+    ArchivePolicy,
     ChecksumPolicy,
     LockLimits,
     OutOfOrder,
@@ -88,6 +91,7 @@ WRITTEN = RunRequest(
     requires=Requirements(versions=("1",), extensions=("x",)),
     baseline="0.9",
     allow=(Acknowledgement.COPY_DATA,),
+    archives=ArchivePolicy(max_bytes=5, keep_seconds=60.0),
 )
 
 # Options, the field of the request, what it is without a request, what it is with the request above.
@@ -110,6 +114,18 @@ OPTIONS: dict[str, tuple[tuple[str, ...], str, object, object]] = {
     "no patience": (("--give-up-after", "0"), "locks", LockLimits(give_up_seconds=0.0), None),
     "queries": (("--show-queries",), "locks", LockLimits(show_queries=True), WRITTEN.locks),
     "the other lock": (("--lock-wait", "2m"), "lock_wait_seconds", 120.0, 120.0),
+    "no archives": (
+        ("--archives", "Off"),
+        "archives",
+        ArchivePolicy(mode=ArchiveMode.OFF),
+        ArchivePolicy(mode=ArchiveMode.OFF, max_bytes=5, keep_seconds=60.0),
+    ),
+    "archives": (
+        ("--archive-max-size", "2Mi", "--archive-above", "Skip", "--archive-keep", "1h"),
+        "archives",
+        ArchivePolicy(max_bytes=2 << 20, above=AboveMaxSize.SKIP, keep_seconds=3600.0),
+        ArchivePolicy(max_bytes=2 << 20, above=AboveMaxSize.SKIP, keep_seconds=3600.0),
+    ),
     "no variables": ((), "variables", {}, {"a": "1", "b": "2"}),
     "variables": (
         ("--var", "b=x=y", "--var", "C_1="),
@@ -168,6 +184,8 @@ def test_choices_are_those_of_the_request() -> None:
         "allow": [*Acknowledgement],
         "checksums": [*ChecksumPolicy],
         "out_of_order": [*OutOfOrder],
+        "archives": [*ArchiveMode],
+        "archive_above": [*AboveMaxSize],
         "log_format": [*LogFormat],
     }
 
@@ -198,6 +216,10 @@ def test_every_option_is_on_the_page_about_running_by_hand() -> None:
         ("--give-up-after", "soon"),
         ("--checksums", "Ignore"),
         ("--allow", "Everything"),
+        ("--archives", "off"),
+        ("--archive-max-size", "0"),
+        ("--archive-max-size", "1GB"),
+        ("--archive-keep", "0"),
         ("--var", "novalue"),
         ("--var", "=x"),
         ("--var", "1a=x"),

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 
 from schema_operator.api import request as requests
-from schema_operator.api.request import Acknowledgement, ChecksumPolicy, LockLimits, Requirements, TransactionMode
+from schema_operator.api.request import (
+    AboveMaxSize,
+    Acknowledgement,
+    ArchiveMode,
+    ArchivePolicy,
+    ChecksumPolicy,
+    LockLimits,
+    Requirements,
+    TransactionMode,
+)
 from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
@@ -78,6 +87,14 @@ ASKED: list[tuple[str, dict[str, Any], dict[str, Any], str, Any]] = [
         "locks",
         LockLimits(max_stall_seconds=1.5, give_up_seconds=120.0, show_queries=True),
     ),
+    (
+        "archives",
+        {},
+        {"archives": {"mode": "Off", "maxSize": "3Mi", "above": "Skip", "keep": "1h"}},
+        "archives",
+        ArchivePolicy(mode=ArchiveMode.OFF, max_bytes=3 << 20, above=AboveMaxSize.SKIP, keep_seconds=3600.0),
+    ),
+    ("one rule of archives", {}, {"archives": {"maxSize": "7"}}, "archives", ArchivePolicy(max_bytes=7)),
     ("one limit of locks", {}, {"locks": {"maxStall": "5ms"}}, "locks", LockLimits(max_stall_seconds=0.005)),
     (
         "variables",
@@ -118,7 +135,7 @@ def test_what_the_resources_say_reaches_the_runner(
 def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> None:
     request = jobs.request_of(migration(), target(), START)
     bare = requests.RunRequest(run="r", actor="a")
-    fields = ("checksums", "locks", "variables", "requires", "baseline", "allow", "out_of_order")
+    fields = ("archives", "checksums", "locks", "variables", "requires", "baseline", "allow", "out_of_order")
     assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
 
 

@@ -67,10 +67,10 @@ HELD = '[["4","a/b",17,"2026-01-01T00:00:00Z","alice via psql",{"uid":3}],["5",n
 
 
 def test_the_history_is_one_query() -> None:
-    answers = Answers(("1 3 2", True, APPLIED, OPEN, HELD))
+    answers = Answers(("1 3 2", True, APPLIED, OPEN, HELD, True))
     reading = store.read(answers.session)
     assert len(answers.asked) == 1
-    assert (reading.control, reading.recordable) == (Version.parse("3"), True)
+    assert (reading.control, reading.recordable, reading.expired) == (Version.parse("3"), True, True)
     needs = (Version.parse("0.9"), Version.parse("0.8"))
     third = Version.parse("3")
     assert reading.history == History(
@@ -92,16 +92,16 @@ def test_the_history_is_one_query() -> None:
 
 
 def test_a_history_without_a_version_is_empty() -> None:
-    reading = store.read(Answers(("3", False, None, None, None)).session)
-    assert (reading.history, reading.recordable) == (History(), False)
+    reading = store.read(Answers(("3", False, None, None, None, None)).session)
+    assert (reading.history, reading.recordable, reading.expired) == (History(), False, False)
 
 
 DAMAGE = {
-    "no version of its own": ((None, True, None, None, None), "control_versions is empty"),
-    "a version of its own that is none": (("new", True, None, None, None), "'new'"),
-    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None, None), "'first'"),
-    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None, None), "'zero'"),
-    "a rollback by hand of what is none": (("3", True, None, None, '[["last",null,1,"","",{}]]'), "'last'"),
+    "no version of its own": ((None, True, None, None, None, None), "control_versions is empty"),
+    "a version of its own that is none": (("new", True, None, None, None, None), "'new'"),
+    "a version that is none": (("3", True, '[["first",null,null,true,[]]]', None, None, None), "'first'"),
+    "a requirement that is none": (("3", True, '[["1",null,null,true,["zero"]]]', None, None, None), "'zero'"),
+    "a rollback by hand of what is none": (("3", True, None, None, '[["last",null,1,"","",{}]]', None), "'last'"),
 }
 
 

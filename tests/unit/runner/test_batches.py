@@ -43,6 +43,24 @@ def test_only_plain_transactions_are_sent_together(text: str, *, together: bool)
     assert (simple(script(1, text), History()) is not None) is together
 
 
+@pytest.mark.parametrize(
+    ("text", "together"),
+    [
+        (PLAIN, True),
+        ("DELETE FROM a WHERE b = 1", True),
+        ("ALTER TABLE a ALTER b DROP NOT NULL", True),
+        ("BEGIN; DROP TABLE a; COMMIT;", False),
+        ("CREATE TABLE b (); ALTER TABLE a DROP COLUMN b", False),
+        ("TRUNCATE a", False),
+        ("DELETE FROM a", False),
+        ("DROP TABLE :name", False),
+    ],
+)
+def test_what_is_archived_is_sent_by_itself(text: str, *, together: bool) -> None:
+    assert (simple(script(1, text), History(), archives=True) is not None) is together
+    assert simple(script(1, text), History()) is not None
+
+
 def test_a_version_with_checks_or_in_part_is_applied_by_itself() -> None:
     begun = OpenUnit(Version.parse("1"), Direction.APPLY, None, 1, 2, "c", UnitEvent.FINISHED, "", ())
     assert simple(script(1, verify="SELECT true"), History()) is None
@@ -61,6 +79,12 @@ def test_versions_keep_their_order() -> None:
     scripts = [script(1), script(2), script(3, "VACUUM"), script(4), script(5, "VACUUM"), script(6), script(7)]
     assert drawn(scripts) == "[1,2] 3 4 5 [6,7]"
     assert drawn(scripts, last_is_verified=True) == "[1,2] 3 4 5 6 7"
+
+
+def test_groups_end_before_what_is_archived() -> None:
+    scripts = [script(1), script(2), script(3, "DROP TABLE a"), script(4), script(5)]
+    groups = grouped(scripts, History(), last_is_verified=False, archives=True)
+    assert [len(one) if isinstance(one, tuple) else 1 for one in groups] == [2, 1, 2]
 
 
 def test_no_more_are_sent_together_than_the_server_can_be_asked_to_keep() -> None:

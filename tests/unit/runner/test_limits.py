@@ -9,6 +9,7 @@ import pytest
 from schema_operator.postgres.locks import Holder, conflicting
 from schema_operator.runner.attempts import lock_timeouts
 from schema_operator.runner.limits import Limit, with_limits
+from schema_operator.scripts.destruction import may_destroy
 from schema_operator.scripts.script import Source
 from schema_operator.scripts.statements import statements_of
 
@@ -32,6 +33,19 @@ PATIENT, IMPOSED = Limit
 def test_limits_are_put_back_before_what_takes_strong_locks(text: str, expected: list[object]) -> None:
     statements = statements_of(Source("a", text, ""))
     assert [one if isinstance(one, Limit) else one.sql for one in with_limits(statements)] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("DELETE FROM a; UPDATE b SET c = 1", ["DELETE FROM a", "UPDATE b SET c = 1"]),
+        ("UPDATE b SET c = 1; DELETE FROM a", [PATIENT, "UPDATE b SET c = 1", IMPOSED, "DELETE FROM a"]),
+        ("DELETE FROM a WHERE b = 1", [PATIENT, "DELETE FROM a WHERE b = 1"]),
+    ],
+)
+def test_a_delete_before_which_rows_are_archived_is_given_no_patience(text: str, expected: list[object]) -> None:
+    statements = statements_of(Source("a", text, ""))
+    assert [one if isinstance(one, Limit) else one.sql for one in with_limits(statements, may_destroy)] == expected
 
 
 @pytest.mark.parametrize(

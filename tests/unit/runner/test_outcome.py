@@ -75,6 +75,15 @@ def test_versions_are_the_owners() -> None:
     assert (report.action, report.message) == (Action.APPLY, "Applied 2, 1.5. The schema is at version 2.")
 
 
+def test_what_was_archived_and_put_back_is_said() -> None:
+    findings = replace(_planned(Findings(), "2").with_applied(_applied("2")), told=("Archived a", "Put back b"))
+    assert report_of("r", findings, None, 1.0).message.startswith("Applied 2. Archived a. Put back b. The schema is")
+    many = replace(findings, told=tuple(f"Archived {number}" for number in range(5)))
+    said = report_of("r", many, None, 1.0).message
+    assert "Archived 2. 2 more like this are in the log." in said
+    assert "Archived 3" not in said
+
+
 def test_a_rollback_names_a_run_that_did_both() -> None:
     findings = Findings(owner="shop/shop").with_history(History((_applied("1"), _applied("3"))))
     done = _planned(findings, "2", rollbacks=("3",)).with_rolled_back(_applied("3")).with_applied(_applied("2"))

@@ -122,7 +122,7 @@ def test_what_is_not_understood_is_refused_with_its_line(text: str, line: int, w
         (ScriptKind.DOWN, "requires=1", "requires is not for the down script; say it in the up script"),
         (ScriptKind.DOWN, "description=x", "description is not for the down script"),
         (ScriptKind.DOWN, "allow=EmptyScript", "allow is not for the down script"),
-        (ScriptKind.DOWN, "nonsense=1", "knows transaction=, copy=;"),
+        (ScriptKind.DOWN, "nonsense=1", "knows transaction=, copy=, restore=;"),
         (ScriptKind.VERIFY, "transaction=never", "transaction is not for the verify script"),
     ],
 )
@@ -145,6 +145,17 @@ def test_what_headers_say_is_found_in_scripts_and_sources() -> None:
     assert script.down is not None
     assert (script.up.copy_data_allowed, script.up.transaction) == (True, TransactionMode.AUTO)
     assert (script.down.copy_data_allowed, script.down.transaction) == (True, NEVER)
+
+
+def test_a_down_script_says_that_nothing_is_put_back() -> None:
+    files = {"1_a.up.sql": "SELECT 1;", "1_a.down.sql": "-- schema-operator: restore=never\nSELECT 1;"}
+    [script] = from_entries([Entry("", name, text.encode()) for name, text in files.items()]).scripts
+    assert script.down is not None
+    assert (script.up.restores, script.down.restores) == (True, False)
+    assert not from_stored("1_a.down.sql", files["1_a.down.sql"], Version.parse("1")).restores
+    with pytest.raises(Refused) as caught:
+        header("-- schema-operator: restore=always", ScriptKind.DOWN)
+    assert "restore='always' is unknown; restore knows never only" in caught.value.sentence
 
 
 def test_scripts_written_into_a_resource_have_headers_too() -> None:
