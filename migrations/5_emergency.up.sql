@@ -573,7 +573,7 @@ BEGIN
         schema_operator.person(), coalesce(whose, 'their resource')));
     -- The server notices that a client has gone when it sends it something for the second time. A client that was killed
     -- is gone before this commits, and then nothing of it is left.
-    PERFORM pg_sleep(0.05);
+    PERFORM pg_sleep(0.2);
     PERFORM schema_operator.say('Everything above takes effect with the end of this transaction.');
     PERFORM pg_sleep(0);
     IF path_was_set THEN

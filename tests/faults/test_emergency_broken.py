@@ -61,7 +61,7 @@ def test_psql_is_killed_and_the_server_is_told_to_look_for_it(scene: Scene) -> N
 @pytest.mark.fault(45, 1)
 def test_psql_is_killed_far_away(scene: Scene) -> None:
     scene.sleeps(1.5)
-    with FarAway(scene.database.server.port, 0.02) as far:
+    with FarAway(scene.database.server.port, 0.01) as far:
         process = _begun(scene, 2, uri=far.through(scene.database.uri))
         process.kill()
         psql.finish(process)

@@ -188,9 +188,9 @@ class SchemaMigrationSpec(ApiModel):
     )
     """What is refused unless it is named here, because it is more often a mistake than meant. EmptyScript: an up script
     without any statement. CopyData: COPY … FROM STDIN with its rows in the script, as pg_dump writes it. LongName:
-    names of more than 63 bytes, which PostgreSQL cuts off. DeletesData: that a script destroys what cannot be archived.
-    Reapply: a version that a person rolled back in SQL (in an emergency); without it, one waits for a change of the
-    spec after that was shown."""
+    names of more than 63 bytes, which PostgreSQL cuts off. DeletesData: that a script destroys what cannot be
+    archived. Reapply: a version that a person rolled back in SQL (in an emergency); without it, one waits for a change
+    of the spec after that was shown."""
 
 
 @unique
@@ -247,10 +247,9 @@ class ProgressStatus(ApiModel):
     statements: int | None = None
     """How many statements the version has."""
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How much of the run is done: versions count alike, statements within them too, and a statement that takes long
-    moves it on where the server says how far it is."""
+    """How much of the run is done."""
     message: str
-    """The same as a sentence, with what the server says of a statement that takes long."""
+    """The same as a sentence."""
 
 
 class VerificationStatus(ApiModel):

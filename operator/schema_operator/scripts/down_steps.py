@@ -52,13 +52,16 @@ class DownSteps:
 
     statements: tuple[DownStep, ...] = ()
     obstacle: str | None = None
+    restores: bool = True
+    """Whether what the version has destroyed is put back afterwards."""
 
     @property
     def as_json(self) -> dict[str, Any]:
         """What is written into `version_scripts.down_steps`."""
         if self.obstacle is not None:
             return {"obstacle": self.obstacle}
-        return {"statements": [_as_json(one) for one in self.statements]}
+        never = {} if self.restores else {"restore": False}
+        return {"statements": [_as_json(one) for one in self.statements], **never}
 
 
 def _as_json(step: DownStep) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def _steps(source: Source, variables: Mapping[str, str]) -> DownSteps:
     statements = tuple(one for unit in units for one in (*unit.settings, *unit.statements))
     if obstacle := _obstacle(units, statements):
         return DownSteps(obstacle=obstacle)
-    return DownSteps(tuple(_step(one.filled_in(variables)) for one in statements))
+    return DownSteps(tuple(_step(one.filled_in(variables)) for one in statements), restores=source.restores)
 
 
 def _step(statement: Statement) -> DownStep:

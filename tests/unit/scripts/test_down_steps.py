@@ -101,6 +101,13 @@ def test_a_script_that_is_far_too_long_to_keep_twice() -> None:
     assert found.obstacle == "the script has 8388617 characters, more than 8388608"
 
 
+@pytest.mark.parametrize(
+    ("restores", "expected"), [(True, {"statements": []}), (False, {"statements": [], "restore": False})]
+)
+def test_a_script_may_say_that_nothing_is_put_back(expected: dict[str, object], *, restores: bool) -> None:
+    assert down_steps(Source("f", "", "", restores=restores), {}).as_json == expected
+
+
 def test_a_line_is_one_of_the_file() -> None:
     assert down_steps(Source("f", "SELECT 1;", "", line=7), {}).statements[0].line == 7
 
