@@ -60,6 +60,7 @@ bench: setup ## Measure speed and memory beside other tools (25 minutes; nothing
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.large_script
 	$(BIN)/python -m benchmarks.locks
+	$(BIN)/python -m benchmarks.archives
 
 bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
 	$(BIN)/python -m benchmarks.apply_to_ready

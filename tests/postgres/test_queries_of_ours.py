@@ -20,16 +20,26 @@ pytestmark = pytest.mark.postgres
 
 _NAMES = re.compile(r"%\(([a-z_]+)\)s")
 _FILLED_IN = re.compile(r"(?<!\{)\{[a-z_]+\}")
+SINCE = {"copy_activity": 14}
+"""The first server that is asked."""
 ASKED = {**{f"enquiry {name}": one for name, one in ENQUIRIES.items()}, **QUERIES}
 
 
 def test_the_server_takes_every_query_that_is_no_format(database: Database) -> None:
     """What is filled into formats is tested where it is done."""
     asked = {name: one for name, one in ASKED.items() if not _FILLED_IN.search(one.as_string(None))}
-    assert {"blockers", "lockers", "cancel_autovacuum", "end_backend", "enquiry primary_key"} <= asked.keys()
+    assert {
+        "blockers",
+        "lockers",
+        "cancel_autovacuum",
+        "activity",
+        "copy_activity",
+        "enquiry primary_key",
+    } <= asked.keys()
     with database.connect() as connection:
         for name, query in asked.items():
-            _try(connection, name, query)
+            if database.server.major >= SINCE.get(name, 0):
+                _try(connection, name, query)
 
 
 def _try(connection: psycopg.Connection[Any], name: str, query: sql.SQL) -> None:

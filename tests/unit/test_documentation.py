@@ -15,6 +15,7 @@ from schema_operator.errors import Reason
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CHANGELOG.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
+EMERGENCY = CHECKOUT / "docs/emergency.md"
 STATUS = CHECKOUT / "docs/status.md"
 CONTROLLER = CHECKOUT / "operator/schema_operator/controller"
 OWN = "Reasons of the controller"
@@ -27,6 +28,7 @@ OF_EVENTS = {"UpToDate"}
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_SAID = re.compile(r"^\| (`[^|]+`) \|", re.MULTILINE)
 _ROW = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
 
 
@@ -84,3 +86,13 @@ def test_every_page_is_on_the_map() -> None:
     index = CHECKOUT / "docs/README.md"
     linked = {(index.parent / link.partition("#")[0]).resolve() for link in _LINK.findall(index.read_text())}
     assert {page for page in (CHECKOUT / "docs").rglob("*.md") if page != index} - linked == set()
+
+
+def test_what_procedures_are_said_to_say_they_say() -> None:
+    by_the_server = {"permission denied"}
+    text = "".join(path.read_text() for path in (CHECKOUT / "migrations").glob("*.up.sql"))
+    cells = " ".join(_SAID.findall(EMERGENCY.read_text()))
+    sentences = set(re.findall(r"`([^`]+)`", cells)) - by_the_server
+    assert len(sentences) > 15
+    missing = {part for one in sentences for part in one.split("…") if part.strip(" ,") and part.strip() not in text}
+    assert missing == set()

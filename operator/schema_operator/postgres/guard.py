@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import sql
@@ -36,6 +36,9 @@ from schema_operator.postgres.locks import Holder, Wanted, conflicting
 from schema_operator.postgres.session import QUERIES, Facts, facts
 from schema_operator.postgres.sqlstate import ServerError, ServerFailure
 
+if TYPE_CHECKING:
+    from schema_operator.postgres.activity import Activity
+
 LOCK_CLASS: Final = 0x736F7064
 """First half of the advisory lock keys, `sopd` in ASCII. The second half is the number of the lock."""
 GUARD: Final = 1
@@ -43,6 +46,8 @@ FENCE: Final = 2
 
 Rows = list[tuple[Any, ...]]
 _IDLE_SESSION_TIMEOUT_SINCE = 140000
+_COPY_ACTIVITY_SINCE = 140000
+_PREPARE_AT_ONCE = 0
 
 
 class Guard:
@@ -50,6 +55,8 @@ class Guard:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # For what is asked again and again while a statement runs: a plan is most of its cost.
+        connection.prepare_threshold = _PREPARE_AT_ONCE
         self._token = int.from_bytes(os.urandom(8)) & 0x7FFFFFFF_FFFFFFFF
         self.pid = connection.info.backend_pid
         self._execute(QUERIES["guard_settings"])
@@ -84,9 +91,20 @@ class Guard:
 
     def blockers(self, pid: int, *, show_queries: bool) -> tuple[tuple[Holder, ...], Wanted | None]:
         """Say who keeps a session waiting for a lock, and which lock of a relation it waits for."""
-        rows = self._execute(QUERIES["blockers"], {"pid": pid, "show_queries": show_queries})
+        rows = self._execute(QUERIES["blockers"], {"pid": pid, "show_queries": show_queries}, prepare=True)
         wanted = next((Wanted(row[-2], row[-1]) for row in rows if row[-2] is not None), None)
         return tuple(Holder(*row[:-2]) for row in rows), wanted
+
+    def activity(self, pid: int) -> Activity | None:
+        """Say what a session reports of a long command; None where it does nothing of the kind."""
+        rows = self._execute(QUERIES["activity"], {"pid": pid}, prepare=True)
+        if not rows and self._connection.info.server_version >= _COPY_ACTIVITY_SINCE:
+            rows = self._execute(QUERIES["copy_activity"], {"pid": pid}, prepare=True)
+        if not rows:
+            return None
+        from schema_operator.postgres.activity import Activity  # noqa: PLC0415 (most runs need none)
+
+        return Activity(*rows[0])
 
     def lockers(self, wanted: Sequence[Wanted], pid: int, *, show_queries: bool) -> tuple[Holder, ...]:
         """Say who holds locks that conflict with those that are wanted, other than the session that wants them."""
@@ -131,10 +149,10 @@ class Guard:
         self._connection.close()
 
     def _execute(
-        self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None
+        self, query: sql.SQL | sql.Composed, parameters: dict[str, object] | None = None, *, prepare: bool = False
     ) -> list[tuple[Any, ...]]:
         try:
-            cursor = self._connection.execute(query, parameters, prepare=False)
+            cursor = self._connection.execute(query, parameters, prepare=prepare)
             return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             raise _failure(error) from None

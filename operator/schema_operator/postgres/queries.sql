@@ -66,6 +66,28 @@ LEFT JOIN LATERAL (
     WHERE l.pid = %(pid)s::int4 AND NOT l.granted LIMIT 1) AS w ON true
 ORDER BY a.xact_start NULLS LAST;
 
+-- activity --
+-- What a session reports of a long command; no row where it does nothing of the kind. The counters are read as JSON,
+-- because servers have different ones. A name is absent where the relation is not committed yet.
+SELECT a.view, (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class AS c
+                JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = a.relation),
+       (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = a.index), a.counters
+FROM (SELECT 'create_index' AS view, p.relid AS relation, p.index_relid AS index, to_jsonb(p) AS counters
+      FROM pg_stat_progress_create_index AS p WHERE p.pid = %(pid)s::int4
+      UNION ALL
+      SELECT 'vacuum', p.relid, 0, to_jsonb(p) FROM pg_stat_progress_vacuum AS p WHERE p.pid = %(pid)s::int4
+      UNION ALL
+      SELECT 'cluster', p.relid, 0, to_jsonb(p) FROM pg_stat_progress_cluster AS p WHERE p.pid = %(pid)s::int4
+      UNION ALL
+      SELECT 'analyze', p.relid, 0, to_jsonb(p) FROM pg_stat_progress_analyze AS p WHERE p.pid = %(pid)s::int4) AS a;
+
+-- copy_activity --
+-- The same of a COPY; the view is there from PostgreSQL 14 on.
+SELECT 'copy', (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class AS c
+                JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = p.relid), NULL, to_jsonb(p)
+FROM pg_stat_progress_copy AS p WHERE p.pid = %(pid)s::int4;
+
 -- lockers --
 -- Who holds a lock on a relation that conflicts with one that is wanted, the longest transaction first.
 SELECT coalesce(l.pid, 0), coalesce(CASE WHEN l.pid IS NULL THEN 'a prepared transaction' WHEN a.backend_type = 'autovacuum worker' THEN

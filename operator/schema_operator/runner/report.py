@@ -73,6 +73,8 @@ class Reporter:
         self._termination_log = termination_log
         self._pace = _Pace()
         self._step = Step.CONNECTING
+        self.at: Progress | None = None
+        """The newest line about what is done, other than waiting."""
 
     def progress(
         self,
@@ -89,8 +91,15 @@ class Reporter:
             step=step, message=message, version=version, statement=statement, statements=statements, percent=percent
         )
         self._step = step
+        if step is not Step.WAITING:
+            self.at = line
         if self._pace.allows(line, time.monotonic()):
             self._write(line)
+
+    def detail(self, line: Progress, sentence: str) -> None:
+        """Say more of a line that was written before: what the statement does meanwhile."""
+        if self._pace.allows(line, time.monotonic()):
+            self._write(line, sentence)
 
     def note(self, step: Step, message: str, *, version: str | None = None) -> None:
         """Say what must be read; never dropped."""
@@ -104,11 +113,13 @@ class Reporter:
         """Warn in the middle of the present step; never dropped."""
         self._write(Progress(step=self._step, message=f"warning: {message}"))
 
-    def _write(self, line: Progress) -> None:
+    def _write(self, line: Progress, detail: str = "") -> None:
+        more = f": {detail}" if detail else ""
         if self._format is LogFormat.JSON:
-            _write_json(LogLine(time=_now(), progress=line))
+            progress = msgspec.structs.replace(line, message=f"{line.message}{more}")
+            _write_json(LogLine(time=_now(), progress=progress))
         else:
-            sys.stdout.write(_sentence(line) + "\n")
+            sys.stdout.write(f"{_sentence(line)}{more}\n")
             sys.stdout.flush()
 
     def finish(self, report: RunReport) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
+import msgspec
+
 from schema_operator.errors import (
     LockHeld,
     OutcomeUnknown,
@@ -26,6 +28,8 @@ from schema_operator.runner.polling import Lines, Pauses
 from schema_operator.runner.report import Step
 
 if TYPE_CHECKING:
+    from schema_operator.api.report import Progress
+    from schema_operator.postgres.locks import Holder
     from schema_operator.runner.workplace import Workplace
 
 T = TypeVar("T")
@@ -124,13 +128,21 @@ def _fenced(work: Workplace) -> Iterator[None]:
 
 
 class Watch:
-    """Looks after a statement while it runs: cancels it when asked to stop, and sees whom it waits for."""
+    """Looks after a statement while it runs: cancels it when asked to stop, sees whom it waits for and what it does."""
 
-    def __init__(self, work: Workplace) -> None:
+    def __init__(self, work: Workplace, *, together: bool = False, expected_bytes: int = 0) -> None:
+        """Take a run; `together` says that several statements were sent, so that nobody knows which of them runs.
+
+        `expected_bytes` is how much a COPY will read from us.
+        """
         self._work = work
+        self._together = together
+        self._expected_bytes = expected_bytes
         self._looks = [*_LOOK_SECONDS]
         self._cancelled = -_CANCEL_AGAIN_SECONDS
         self._lines = Lines()
+        self._waited = False
+        self._fraction = 0.0
 
     def __call__(self, seconds: float) -> None:
         """Is called again and again, at first after a few milliseconds, with the seconds the statement has run."""
@@ -139,19 +151,53 @@ class Watch:
             self._work.session.cancel()
         if seconds >= self._looks[0]:
             self._looks = self._looks[1:] or [seconds + _LOOK_AGAIN_SECONDS]
-            self._see_blockers(seconds)
+            # The guard may be gone; then the next transaction finds out, at the fence.
+            with suppress(ServerFailure):
+                self._look(seconds)
 
-    def _see_blockers(self, seconds: float) -> None:
-        # The guard may be gone; then the next transaction finds out, at the fence.
-        with suppress(ServerFailure):
-            show = self._work.request.locks.show_queries
-            blockers, wanted = self._work.guard.blockers(self._work.session.pid, show_queries=show)
-            if blockers:
-                self._work.findings = replace(self._work.findings, blocker=names(blockers))
-                if seconds >= _LOOK_SECONDS[1] and self._lines.due([one.pid for one in blockers], seconds):
-                    self._work.reporter.progress(Step.WAITING, f"waiting for a lock held by {names(blockers)}")
-            if wanted is not None:
-                self._work.wanted = (*(one for one in self._work.wanted if one != wanted), wanted)
+    def _look(self, seconds: float) -> None:
+        show = self._work.request.locks.show_queries
+        blockers, wanted = self._work.guard.blockers(self._work.session.pid, show_queries=show)
+        if blockers:
+            self._work.findings = replace(self._work.findings, blocker=names(blockers))
+        if wanted is not None:
+            self._work.wanted = (*(one for one in self._work.wanted if one != wanted), wanted)
+        if seconds >= _LOOK_SECONDS[1]:
+            self._tell(blockers, self._activity(), seconds)
+
+    def _activity(self) -> str:
+        """Say what the statement does, as far as the server says; empty where it does not."""
+        activity = self._work.guard.activity(self._work.session.pid)
+        if activity is None:
+            return ""
+        from schema_operator.postgres.activity import tell  # noqa: PLC0415 (most runs need none)
+
+        told = tell(activity, expected_bytes=self._expected_bytes)
+        # Of a command for several tables each begins anew.
+        self._fraction = max(self._fraction, told.fraction or 0.0)
+        return told.sentence
+
+    def _tell(self, blockers: tuple[Holder, ...], activity: str, seconds: float) -> None:
+        if (at := self._present()) is None:
+            return
+        about: object = [one.pid for one in blockers], activity
+        if blockers and self._lines.due(about, seconds):
+            sentence = f"waiting for a lock held by {names(blockers)}"
+            waiting = msgspec.structs.replace(at, step=Step.WAITING, message=sentence)
+            self._work.reporter.detail(waiting, activity)
+        elif not blockers and (activity or self._waited) and self._lines.due(about, seconds):
+            self._work.reporter.detail(at, activity)
+        self._waited = bool(blockers)
+
+    def _present(self) -> Progress | None:
+        """Give the line of the statement, further in percent; None where nothing was said to be at work."""
+        at = self._work.reporter.at
+        if at is None or at.statement is None or at.statements is None:
+            return at
+        if self._together:
+            return msgspec.structs.replace(at, statement=None, statements=None)
+        percent = self._work.findings.percent(at.statement + self._fraction, at.statements)
+        return msgspec.structs.replace(at, percent=percent)
 
 
 def insist(

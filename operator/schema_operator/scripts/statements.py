@@ -58,6 +58,11 @@ class CopyData:
     lines_below: int
     """How many lines below its statement the first row stands."""
 
+    @property
+    def size(self) -> int:
+        """How many characters the rows have; seldom much less than the bytes that are sent."""
+        return self.end - self.start
+
     def chunks(self) -> Iterator[bytes]:
         """Give the bytes of the rows piece by piece."""
         for start in range(self.start, self.end, _CHUNK):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from schema_operator.api.report import Action, Outcome, Progress, VerificationReport, VerificationResult
@@ -339,6 +340,21 @@ def test_a_version_that_waits_for_a_table_is_still_in_work(before: State, versio
     decision = decide(observation(migration(status=status), runs=(run(),), progress=waits))
     assert decision.status is not None
     assert decision.status.state is state
+
+
+def test_progress_is_shown_whole() -> None:
+    told = Progress(
+        step="Applying",
+        message="applying 1.4.0: building an index on public.item: scanning the table, 45 %",
+        version="1.4.0",
+        statement=2,
+        statements=3,
+        percent=48,
+    )
+    decision = decide(observation(runs=(run(),), progress=told))
+    assert decision.status is not None
+    assert decision.status.progress is not None
+    assert decision.status.progress.model_dump() == msgspec.structs.asdict(told)
 
 
 def test_progress_never_decides() -> None:

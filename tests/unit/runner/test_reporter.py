@@ -44,6 +44,20 @@ def test_notes_and_warnings_are_never_dropped(capsys: pytest.CaptureFixture[str]
     ]
 
 
+def test_what_a_statement_does_is_said_after_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for log_format in LogFormat:
+        reporter = Reporter(log_format)
+        reporter.progress(Step.APPLYING, "applying 1", version="1", statement=1, statements=2, percent=0)
+        assert reporter.at is not None
+        reporter.progress(Step.WAITING, "waiting")
+        reporter.detail(msgspec.structs.replace(reporter.at, percent=20), "vacuuming t")
+    _, _, json, _, _, text = capsys.readouterr().out.splitlines()
+    assert msgspec.json.decode(json, type=LogLine).progress == Progress(
+        step="Applying", message="applying 1: vacuuming t", version="1", statement=1, statements=2, percent=20
+    )
+    assert text == "applying 1: statement 1 of 2: vacuuming t"
+
+
 def test_json_lines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "termination"
     reporter = Reporter(LogFormat.JSON, path)

@@ -48,7 +48,7 @@ def apply_batch(work: Workplace, batch: Sequence[Simple]) -> int:
     progress = _Progress(work, batch, sent)
     progress.say(0)
     try:
-        found = work.session.pipeline([one.message for one in sent], progress.take, Watch(work))
+        found = work.session.pipeline([one.message for one in sent], progress.take, Watch(work, together=True))
     except ServerFailure:
         _resolve(work, batch, progress)
         return len(batch)

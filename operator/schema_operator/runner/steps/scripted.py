@@ -158,7 +158,7 @@ def _run_together(work: Workplace, part: Part, written: Sequence[Statement]) -> 
     _say(work, part, written[0])
     statements = [filled_in(one, part) for one in written]
     messages = [Message(one.sql.encode()) for one in statements]
-    found = work.session.pipeline(messages, lambda _number, _result: None, Watch(work))
+    found = work.session.pipeline(messages, lambda _number, _result: None, Watch(work, together=True))
     if found is not None:
         error = found.failure.error
         raise ServerFailure(error, place_of_error(statements[found.number], part, error))
@@ -192,8 +192,8 @@ def place_of(statement: Statement, count: int, within: Location, position: int |
 
 def execute(work: Workplace, statement: Statement, on_row: Callable[[PGresult], None] | None = None) -> None:
     """Send a statement, and its rows where it is a COPY; raises as `Session.run` does."""
-    rows = None if statement.data is None else statement.data.chunks()
-    work.session.run(statement.sql, Watch(work), on_row, rows)
+    rows, size = (None, 0) if statement.data is None else (statement.data.chunks(), statement.data.size)
+    work.session.run(statement.sql, Watch(work, expected_bytes=size), on_row, rows)
 
 
 def filled_in(statement: Statement, part: Part) -> Statement:
