@@ -288,9 +288,10 @@ class ProgressStatus(ApiModel):
     statements: int | None = None
     """How many statements the version has."""
     percent: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How much of the run is done."""
+    """How much of the run is done: versions count alike, statements within them too, and a statement that takes long
+    moves it on where the server says how far it is."""
     message: str
-    """The same as a sentence."""
+    """The same as a sentence, with what the server says of a statement that takes long."""
 
 
 class VerificationStatus(ApiModel):
