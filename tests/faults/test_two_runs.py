@@ -45,7 +45,7 @@ def test_runs_at_once_of_which_only_one_may_wait(scene: Scene) -> None:
 
 @pytest.mark.fault(8)
 def test_a_run_that_has_to_wait_too_long_names_the_holder(scene: Scene) -> None:
-    scene.sleeps(2)
+    scene.sleeps(8)
     scene.write(2, up={1: SLOW})
     first = scene.start("--as", "shop/first")
     scene.database.wait_for(SLEEPING)

@@ -93,15 +93,20 @@ class Database:
             return [name for (name,) in connection.execute(query, [schema])]
 
     def versions(self) -> list[str]:
-        """Every row of schema_versions, in the order they were written."""
+        """Every row of schema_versions, in the order they were written; none where there is no history yet."""
         query = (
             "SELECT v.version FROM schema_operator.schema_versions v "
             "JOIN schema_operator.version_scripts s ON s.version_id = v.id ORDER BY s.position"
         )
-        return [version for (version,) in self.rows(query)]
+        return [version for (version,) in self.rows(query)] if self._has_history() else []
 
     def applied(self) -> list[str]:
-        return [version for (version,) in self.rows("SELECT version FROM schema_operator.applied_versions")]
+        """What is applied now, in the order it was applied; nothing where there is no history yet."""
+        query = "SELECT version FROM schema_operator.applied_versions"
+        return [version for (version,) in self.rows(query)] if self._has_history() else []
+
+    def _has_history(self) -> bool:
+        return bool(self.value("SELECT to_regclass('schema_operator.applied_versions') IS NOT NULL"))
 
     def dump(self, *options: str) -> str:
         """Everything in it, schema and rows, as pg_dump writes it, without what differs by itself."""
