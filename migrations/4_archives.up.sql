@@ -1341,6 +1341,14 @@ DECLARE
     one jsonb;
 BEGIN
     PERFORM schema_operator.take_lock();
+    IF table_name IS NULL THEN
+        RAISE EXCEPTION 'no table is named'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Name the table whose rows or values are missing.';
+    END IF;
+    IF backup_timestamp IS NULL THEN
+        RAISE EXCEPTION 'no time is given'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Give clock_timestamp() for the last archive.';
+    END IF;
     BEGIN
         parts := parse_ident(table_name);
     EXCEPTION WHEN invalid_parameter_value THEN
@@ -1367,7 +1375,7 @@ BEGIN
     END IF;
     IF newest.id IS NULL THEN
         RAISE EXCEPTION 'the first archive of %.% was made at %, after %', quote_ident(schemas[1]),
-            quote_ident(parts[cardinality(parts)]), first, coalesce(backup_timestamp::text, 'NULL')
+            quote_ident(parts[cardinality(parts)]), first, backup_timestamp
             USING ERRCODE = 'no_data_found', HINT = 'Give that time, or a later one.';
     END IF;
     FOR one IN
