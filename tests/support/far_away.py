@@ -45,10 +45,11 @@ class FarAway:
     def _run(self) -> None:
         client, _ = self._listener.accept()
         with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            requests = threading.Thread(target=self._requests, args=(client, server))
+            gone = threading.Event()
+            requests = threading.Thread(target=self._requests, args=(client, server, gone))
             requests.start()
             with suppress(OSError):
-                while data := server.recv(_CHUNK):
+                while (data := server.recv(_CHUNK)) and not gone.is_set():
                     client.sendall(data)
             requests.join()
             # The client has gone, and the server has just sent it something.
@@ -56,9 +57,10 @@ class FarAway:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_WHEN_CLOSED)
 
     @staticmethod
-    def _requests(client: socket.socket, server: socket.socket) -> None:
+    def _requests(client: socket.socket, server: socket.socket, gone: threading.Event) -> None:
         with suppress(OSError):
             while data := client.recv(_CHUNK):
                 server.sendall(data)
+        gone.set()
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)
