@@ -232,11 +232,8 @@ STATEMENTS = {
         0,
     ),
     "a WITH, a variable and a string like a placeholder": (
-        (
-            "WITH a AS (SELECT 1 AS b) UPDATE :t AS t SET n = n + b, code = ':batch_after' FROM a "
-            f"WHERE {RANGE.format('id')}"
-        ),
-        "SELECT count(*) FROM item WHERE n = 1 AND code = ':batch_after'",
+        f"WITH a AS (SELECT 1 AS b) UPDATE :t t SET n = n + b, code = ':batch_upto' FROM a WHERE {RANGE.format('id')}",
+        "SELECT count(*) FROM item WHERE n = 1 AND code = ':batch_upto'",
         5000,
     ),
     "new rows of the same table, above all that there are": (

@@ -36,6 +36,8 @@ class Loop:
     chance: random.Random
     also: str = ""
     """What an empty database has besides."""
+    options: tuple[str, ...] = ()
+    """Further options of each run."""
     usual_seconds: float = 0.0
     usual_bytes: dict[bool, int] = field(default_factory=dict)
     """By whether they go to the server."""
@@ -72,7 +74,7 @@ class Loop:
     def begin(self, uri: str, kill_after: float | None = None, forker: int = 0) -> Path:
         """Start a run, and give the file with its output."""
         output = self.folder.with_name(f"output-{forker}")
-        arguments = ["run", "--log-format", "json", "--scripts", str(self.folder)]
+        arguments = ["run", "--log-format", "json", "--scripts", str(self.folder), *self.options]
         self.forkers[forker].begin(Order(uri, arguments, str(output), kill_after))
         return output
 

@@ -62,9 +62,11 @@ class Log:
 
     def note(self, now: float, position: int) -> None:
         """Take note of the log's end at a time; of those close together, the first says enough."""
-        last_time, last_position = self._samples[-1] if self._samples else (now - _SAMPLES_SECONDS, position - 1)
-        if position > last_position and now - last_time >= _SAMPLES_SECONDS:
-            self._samples.append((now, position))
+        if self._samples:
+            last_time, last_position = self._samples[-1]
+            if position <= last_position or now - last_time < _SAMPLES_SECONDS:
+                return
+        self._samples.append((now, position))
 
     def lag(self, now: float, replayed: int) -> float:
         """Give the seconds since when there has been something to replay; 0.0 where all is replayed."""

@@ -69,6 +69,11 @@ def test_the_lag_grows_while_nothing_is_replayed_and_goes_when_it_is() -> None:
     assert known.lag(60.0, 100) == 0.0
 
 
+@pytest.mark.parametrize("began", [0.0, 0.1, 1.0, 15_123.4, 15_123.456789, 1e6, 1e9], ids=str)
+def test_the_first_sample_is_kept_whenever_it_comes(began: float) -> None:
+    assert log((began, 100)).lag(began + 8.0, 99) == 8.0
+
+
 def test_many_samples_are_not_kept_for_ever() -> None:
     known = Log()
     for number in range(10_000):
