@@ -64,7 +64,8 @@ _ROLE = re.compile(r"-- as (?:a )?(\w+)")
 _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+\d\d|Z)?"), "TIME"),
     (re.compile(r"\b(pid|process|session) \d+"), r"\1 N"),
-    (re.compile(r"\blaptop-\w+|\brun-\d+"), "RUN"),
+    # What was done within one second is told together.
+    (re.compile(r" by oncall[^;]* at TIME; (?=\d)"), ", "),
 )
 
 
