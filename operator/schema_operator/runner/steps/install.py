@@ -98,6 +98,7 @@ def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | 
 
     def body(begun: Begun) -> None:
         store.become_owner(work.session)
+        store.trust_functions(work.session)
         for script in missing:
             run_script(work, script.up, script.version.text, Step.INSTALLING)
             transaction = store.record_control_version(
