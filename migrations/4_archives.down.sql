@@ -39,6 +39,7 @@ DROP FUNCTION
     schema_operator.definition_of,
     schema_operator.keeping_sequences,
     schema_operator.finish_of,
+    schema_operator.index_of,
     schema_operator.granting,
     schema_operator.creation_of,
     schema_operator.column_of,

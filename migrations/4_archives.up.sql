@@ -366,8 +366,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         'kind', f.kind, 'table', f.oid::int8, 'name', f.name, 'only', f.relkind <> 'p',
         'numbers', f.numbers, 'filled', f.filled,
         'columns', (SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute AS a
-                    WHERE a.attrelid = f.oid AND a.attnum = ANY (f.numbers))) ORDER BY f.oid), '[]')
+                    WHERE a.attrelid = f.oid AND a.attnum = ANY (f.numbers))) ORDER BY i.depth DESC, f.oid DESC), '[]')
     FROM found AS f
+    CROSS JOIN LATERAL (  -- what inherits comes first: what is put back is made in the opposite order
+        WITH RECURSIVE above (oid, depth) AS (
+            SELECT f.oid, 0 UNION
+            SELECT h.inhparent, a.depth + 1 FROM above AS a JOIN pg_inherits AS h ON h.inhrelid = a.oid
+        ) SELECT max(above.depth) AS depth FROM above) AS i
     WHERE NOT EXISTS (  -- what is archived with the table it is part of
         SELECT FROM pg_partition_ancestors(f.oid) AS p (oid) JOIN found AS o ON o.oid = p.oid AND o.kind = f.kind
         WHERE p.oid <> f.oid AND f.kind <> 'column')
@@ -605,9 +610,14 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
             THEN format(' PARTITION OF %s %s', schema_operator.name_of(
                      (SELECT i.inhparent FROM pg_inherits AS i WHERE i.inhrelid = c.oid)), pg_get_expr(c.relpartbound, c.oid))
             ELSE format(' (%s)%s',
-                (SELECT string_agg(schema_operator.column_of(c.oid, a.attnum), ', ' ORDER BY a.attnum)
-                 FROM pg_attribute AS a
-                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal),
+                concat_ws(', ',
+                    (SELECT string_agg(schema_operator.column_of(c.oid, a.attnum), ', ' ORDER BY a.attnum)
+                     FROM pg_attribute AS a
+                     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attislocal),
+                    (SELECT string_agg(format('CONSTRAINT %I NOT NULL %I', o.conname, a.attname), ', ')
+                     FROM pg_constraint AS o
+                     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = o.conkey[1] AND NOT a.attislocal
+                     WHERE o.conrelid = c.oid AND o.contype = 'n' AND o.conislocal)),
                 (SELECT format(' INHERITS (%s)', string_agg(schema_operator.name_of(i.inhparent), ', ' ORDER BY i.inhseqno))
                  FROM pg_inherits AS i WHERE i.inhrelid = c.oid HAVING count(*) > 0)) END,
         CASE WHEN c.relkind = 'p' THEN format(' PARTITION BY %s', pg_get_partkeydef(c.oid)) END,
@@ -630,15 +640,33 @@ $$;
 
 COMMENT ON FUNCTION schema_operator.granting(text, name, aclitem[], oid) IS 'The GRANTs that give rights again.';
 
+CREATE FUNCTION schema_operator.index_of(index oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Of a partitioned table, PostgreSQL shows the index of the table without those of its partitions.
+    SELECT regexp_replace(pg_get_indexdef($1), ' ON ONLY ', ' ON ')
+$$;
+
+COMMENT ON FUNCTION schema_operator.index_of(oid) IS 'The CREATE INDEX of an index, with those of partitions.';
+
 CREATE FUNCTION schema_operator.finish_of(relation oid) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH it AS (SELECT c.*, schema_operator.name_of(c.oid) AS name FROM pg_class AS c WHERE c.oid = $1)
+    WITH it AS (SELECT c.*, schema_operator.name_of(c.oid) AS name FROM pg_class AS c WHERE c.oid = $1),
+    -- Columns of a parent that are other here.
+    others AS (SELECT a.* FROM pg_attribute AS a
+               WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attislocal)
+    SELECT format('ALTER TABLE %s ALTER COLUMN %I SET NOT NULL', it.name, a.attname)
+    FROM it CROSS JOIN others AS a
+    WHERE a.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint AS o WHERE o.conrelid = $1 AND o.contype = 'n')
+    UNION ALL
+    SELECT format('ALTER TABLE %s ALTER COLUMN %I SET DEFAULT %s', it.name, a.attname, pg_get_expr(d.adbin, d.adrelid))
+    FROM it CROSS JOIN others AS a JOIN pg_attrdef AS d ON d.adrelid = $1 AND d.adnum = a.attnum WHERE a.attgenerated = ''
+    UNION ALL
     (SELECT format('ALTER TABLE %s ADD CONSTRAINT %I %s', it.name, o.conname, pg_get_constraintdef(o.oid))
      FROM it JOIN pg_constraint AS o ON o.conrelid = it.oid
      WHERE o.contype IN ('p', 'u', 'x', 'c') AND o.conislocal AND o.coninhcount = 0
      ORDER BY array_position('{p,u,x,c}', o.contype::text), o.conname)
     UNION ALL
-    SELECT pg_get_indexdef(i.indexrelid) FROM it JOIN pg_index AS i ON i.indrelid = it.oid AND i.indisvalid
+    SELECT schema_operator.index_of(i.indexrelid) FROM it JOIN pg_index AS i ON i.indrelid = it.oid AND i.indisvalid
     WHERE NOT EXISTS (SELECT FROM pg_constraint AS o WHERE o.conindid = i.indexrelid AND o.contype IN ('p', 'u', 'x'))
       AND NOT EXISTS (SELECT FROM pg_inherits AS h WHERE h.inhrelid = i.indexrelid)
     UNION ALL
@@ -662,8 +690,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                                 ELSE 'ALL' END,
                   (SELECT string_agg(CASE u WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(u)) END, ', ')
                    FROM unnest(p.polroles) AS u))
-           || coalesce(format(' USING (%s)', pg_get_expr(p.polqual, it.oid)), '')
-           || coalesce(format(' WITH CHECK (%s)', pg_get_expr(p.polwithcheck, it.oid)), '')
+           || coalesce(' USING (' || pg_get_expr(p.polqual, it.oid) || ')', '')
+           || coalesce(' WITH CHECK (' || pg_get_expr(p.polwithcheck, it.oid) || ')', '')
     FROM it JOIN pg_policy AS p ON p.polrelid = it.oid
     UNION ALL
     SELECT format('ALTER TABLE %s %s ROW LEVEL SECURITY', it.name, w.words)
@@ -759,8 +787,9 @@ COMMENT ON FUNCTION schema_operator.definition_of(oid) IS 'All that makes a tabl
 CREATE FUNCTION schema_operator.definition_with(relation oid, numbers int2[]) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT jsonb_build_object(
-        'create', (SELECT coalesce(jsonb_agg(s.made), '[]')
-                   FROM schema_operator.keeping_sequences($1, $2) AS s WHERE s.made IS NOT NULL),
+        'create', (SELECT coalesce(jsonb_agg(v.statement), '[]')
+                   FROM schema_operator.keeping_sequences($1, $2) AS s
+                   CROSS JOIN LATERAL (VALUES (s.made), (s.moved)) AS v (statement) WHERE s.made IS NOT NULL),
         'finish', (SELECT coalesce(jsonb_agg(s.owned), '[]')
                    FROM schema_operator.keeping_sequences($1, $2) AS s WHERE s.owned IS NOT NULL)
                || (SELECT coalesce(jsonb_agg(format('ALTER TABLE %s ADD CONSTRAINT %I %s', schema_operator.name_of($1),
@@ -768,7 +797,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                                              ORDER BY array_position('{p,u,x,c}', o.contype::text), o.conname), '[]')
                    FROM pg_constraint AS o
                    WHERE o.conrelid = $1 AND o.contype IN ('p', 'u', 'x', 'c') AND o.conkey && $2 AND o.coninhcount = 0)
-               || (SELECT coalesce(jsonb_agg(pg_get_indexdef(i.indexrelid)), '[]')
+               || (SELECT coalesce(jsonb_agg(schema_operator.index_of(i.indexrelid)), '[]')
                    FROM pg_index AS i
                    WHERE i.indrelid = $1 AND i.indisvalid
                      AND EXISTS (SELECT FROM pg_depend AS d
@@ -1048,7 +1077,7 @@ BEGIN
         END IF;
         SELECT coalesce(string_agg(format('%s IS DISTINCT FROM %s', m.there, m.kept), ' OR '), 'false'),
                format('INSERT INTO %s%s SELECT %s FROM %s', schema_operator.name_of(target),
-                      coalesce(format(' (%s) OVERRIDING SYSTEM VALUE', string_agg(quote_ident(m.present), ', ')), ''),
+                      coalesce(' (' || string_agg(quote_ident(m.present), ', ') || ') OVERRIDING SYSTEM VALUE', ''),
                       coalesce(string_agg(m.value, ', '), ''), source)
         INTO differs, statement
         FROM schema_operator.match_columns(a, target, a.columns) AS m;
@@ -1140,6 +1169,8 @@ BEGIN
                    AND SQLSTATE NOT IN ('55000', '55006') THEN
                     RAISE;
                 END IF;
+                -- A foreign key between two tables that are made again is known to both.
+                CONTINUE WHEN keys AND SQLSTATE = '42710';
                 left_out := left_out || jsonb_build_array(jsonb_build_object('statement', statement, 'sqlstate', SQLSTATE));
         END;
     END LOOP;
@@ -1310,6 +1341,14 @@ DECLARE
     one jsonb;
 BEGIN
     PERFORM schema_operator.take_lock();
+    IF table_name IS NULL THEN
+        RAISE EXCEPTION 'no table is named'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Name the table whose rows or values are missing.';
+    END IF;
+    IF backup_timestamp IS NULL THEN
+        RAISE EXCEPTION 'no time is given'
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Give clock_timestamp() for the last archive.';
+    END IF;
     BEGIN
         parts := parse_ident(table_name);
     EXCEPTION WHEN invalid_parameter_value THEN
@@ -1336,7 +1375,7 @@ BEGIN
     END IF;
     IF newest.id IS NULL THEN
         RAISE EXCEPTION 'the first archive of %.% was made at %, after %', quote_ident(schemas[1]),
-            quote_ident(parts[cardinality(parts)]), first, coalesce(backup_timestamp::text, 'NULL')
+            quote_ident(parts[cardinality(parts)]), first, backup_timestamp
             USING ERRCODE = 'no_data_found', HINT = 'Give that time, or a later one.';
     END IF;
     FOR one IN

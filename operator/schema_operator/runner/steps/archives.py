@@ -125,7 +125,8 @@ def archive_before(work: Workplace, how: Archiving, step: Step, statement: State
         with work.session.aside():
             resolved = store.resolve_destroyed(work.session, as_json(destroyed))
             if resolved != "[]":
-                work.reporter.progress(step, f"archiving what {place} destroys", version=place.version)
+                what = f"archiving what statement {place.statement} of {place.statements} destroys"
+                work.reporter.note(step, what, version=place.version)
                 _archive(work, how, resolved, place.version or "")
     except ServerFailure as failure:
         raise _refusal(failure, place) or ServerFailure(failure.error, place) from None
