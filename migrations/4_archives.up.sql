@@ -1233,13 +1233,12 @@ DECLARE
     recovery int8 := (SELECT coalesce(max(r.id), 0) FROM schema_operator.recoveries AS r);
     done jsonb := '[]';
 BEGIN
-    -- First the places, tables before columns, newest first; then rows, from the top of foreign keys down, before values;
-    -- then what needs all rows.
+    -- The last that was destroyed comes back first: places, then what was in them, from the top of foreign keys down, then
+    -- what needs all rows.
     FOR phase IN 1..4 LOOP
         FOR a IN
             SELECT r.* FROM schema_operator.archives AS r WHERE r.id = ANY (ids)
-            ORDER BY CASE WHEN phase = 2 THEN r.kind = 'column' ELSE r.kind <> 'table' END,
-                     CASE WHEN phase = 2 THEN schema_operator.depth_of((states -> r.id::text ->> 'target')::oid) END, r.id DESC
+            ORDER BY CASE WHEN phase = 2 THEN schema_operator.depth_of((states -> r.id::text ->> 'target')::oid) END, r.id DESC
         LOOP
             state := coalesce(states -> a.id::text, '{}');
             CONTINUE WHEN state ? 'skipped';

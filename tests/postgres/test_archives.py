@@ -70,9 +70,10 @@ INSERT INTO base SELECT n, 'b' || n FROM generate_series(1, 3) AS n;
 INSERT INTO heir SELECT n, 'h' || n, n FROM generate_series(1, 3) AS n;
 """
 TREE = """
+CREATE TABLE low (id int PRIMARY KEY, middle int, above int REFERENCES low);
 CREATE TABLE top (id int PRIMARY KEY, name text);
 CREATE TABLE middle (id int PRIMARY KEY, top int REFERENCES top ON DELETE CASCADE);
-CREATE TABLE low (id int PRIMARY KEY, middle int REFERENCES middle ON DELETE CASCADE, above int REFERENCES low);
+ALTER TABLE low ADD FOREIGN KEY (middle) REFERENCES middle ON DELETE CASCADE;
 INSERT INTO top VALUES (1, 'a'), (2, 'b');
 INSERT INTO middle VALUES (1, 1), (2, 2), (3, NULL);
 INSERT INTO low VALUES (1, 1, NULL), (2, 2, 1), (3, NULL, NULL);

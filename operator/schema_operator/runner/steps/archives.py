@@ -120,8 +120,6 @@ def archive_before(work: Workplace, how: Archiving, step: Step, statement: State
     if any(one.kind is Kind.UNKNOWN for one in destroyed):
         work.warn(f"{place}: what this statement destroys cannot be told, so nothing of it is archived")
     try:
-        # Locks are taken as the attempt wants it, however patient the statement itself may be.
-        work.session.impose()
         with work.session.aside():
             resolved = store.resolve_destroyed(work.session, as_json(destroyed))
             if resolved != "[]":
