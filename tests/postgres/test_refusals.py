@@ -316,3 +316,19 @@ def test_a_database_without_an_encoding_is_refused(product: Product, database: D
 def _no_canary(ended: Ended) -> None:
     for form in (CANARY, CANARY_ENCODED, "c4n4ry", "w?rd", "w%3Frd"):
         assert form not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "reason"),
+    [
+        ("SELEC 1;", (), "SyntaxError"),
+        ("-- nothing", (), "EmptyMigration"),
+        ("SELECT 1;", ("--requires-version", "0.1"), "MissingDependency"),
+    ],
+)
+def test_a_first_run_that_is_refused_leaves_nothing_in_the_database(
+    product: Product, database: Database, tmp_path: Path, *, text: str, options: tuple[str, ...], reason: str
+) -> None:
+    ended = product.run("--scripts", write(tmp_path / "a", {"1_a.up.sql": text}), *options)
+    assert (ended.code, ended.report.reason) == (20, reason)
+    assert database.value("SELECT to_regnamespace('schema_operator') IS NULL")

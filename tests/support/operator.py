@@ -153,7 +153,7 @@ def _settled(found: dict[str, Any]) -> bool:
 
 def conditions(status: dict[str, Any]) -> dict[str, str]:
     """Give each condition as `status reason`."""
-    return {item["type"]: f"{item['status']} {item['reason']}" for item in status["conditions"]}
+    return {item["type"]: f"{item['status']} {item['reason']}" for item in status.get("conditions", [])}
 
 
 def message(status: dict[str, Any], kind: str = "Ready") -> str:

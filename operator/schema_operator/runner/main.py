@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from schema_operator.api.request import Acknowledgement, VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
+from schema_operator.history.records import History
 from schema_operator.runner.batches import Simple, grouped
 from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, plan
@@ -90,17 +91,27 @@ def _run(work: Workplace, address: Address | None) -> None:
         return
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
-    reading = history_of(work)
+    checked: list[Plan] = []
+    reading = history_of(work, lambda: checked.append(_plan_of_the_first(work, scripts)))
     work.findings = work.findings.with_history(reading.history)
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     if decided.changes and not reading.recordable:
         require_recordable(work)
-    _check_pending(work, decided)
+    if not checked:
+        _check_pending(work, decided)
     _foresee_archives(work, decided)
     _carry_out(work, decided, scripts)
     if reading.expired:
         drop_expired(work)
+
+
+def _plan_of_the_first(work: Workplace, scripts: ScriptSet) -> Plan:
+    """Plan and check the first run on a database, before it has a history: what is refused must leave nothing there."""
+    work.findings = work.findings.with_history(History())
+    decided = _plan(work, scripts)
+    _check_pending(work, decided)
+    return decided
 
 
 def _look(work: Workplace, scripts: ScriptSet) -> None:

@@ -549,9 +549,15 @@ def test_flyways_scripts_are_read_from_folders_at_any_depth(tmp_path: Path) -> N
 
 
 def test_folders_within_do_not_matter_to_formats_that_have_none(tmp_path: Path) -> None:
-    files = {"1_a.up.sql": "SELECT 1", "old/V1__a.sql": "SELECT 1", "old/up.sql": "", "sub/2_b.up.sql": ""}
+    files = {
+        "1_a.up.sql": "SELECT 1",
+        "old/V1__a.sql": "SELECT 1",
+        "old/up.sql": "",
+        "sub/2_b.up.sql": "",
+        "sub/x.sql": "",
+    }
     scripts = from_folders([write(tmp_path, files)])
-    assert (told(scripts), scripts.ignored) == ([("1", "a", "up")], ())
+    assert (told(scripts), scripts.ignored) == ([("1", "a", "up")], ("sub/2_b.up.sql",))
 
 
 def test_a_folder_within_that_cannot_be_read_matters_only_where_it_may_be_a_version(

@@ -248,14 +248,14 @@ def test_a_mounted_config_map_is_read_through_its_links(mounted: Path) -> None:
     assert scripts.ignored == ("shop-scripts/notes.txt",)
 
 
-def test_folders_within_and_hidden_files_are_not_read(tmp_path: Path) -> None:
+def test_folders_within_are_named_and_hidden_files_are_not_seen(tmp_path: Path) -> None:
     (tmp_path / "1_a.up.sql").write_bytes(b"SELECT 1")
     (tmp_path / ".2_b.up.sql").write_bytes(b"SELECT 2")
     (tmp_path / "3_c.up.sql").mkdir()
     (tmp_path / "3_c.up.sql" / "4_d.up.sql").write_bytes(b"SELECT 4")
     scripts = from_folders([ScriptFolder(path=str(tmp_path), label="")])
     assert [script.up.file for script in scripts.scripts] == ["1_a.up.sql"]
-    assert scripts.ignored == ()
+    assert scripts.ignored == ("3_c.up.sql/4_d.up.sql",)
 
 
 def test_several_folders_are_merged(tmp_path: Path) -> None:

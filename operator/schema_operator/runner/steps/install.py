@@ -14,6 +14,8 @@ from schema_operator.runner.steps.scripted import run_script
 from schema_operator.runner.transaction import Deed, commit, look
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schema_operator.api.version import Version
     from schema_operator.history.records import Access, Reading
     from schema_operator.runner.workplace import Workplace
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 _NOT_OURS = (Reason.ALREADY_EXISTS, Reason.OBJECT_NOT_FOUND)
 
 
-def history_of(work: Workplace) -> Reading:
+def history_of(work: Workplace, before_first: Callable[[], None]) -> Reading:
     """Read the history, after installing or upgrading what is missing to read it.
 
-    Where the control schema is as it should be, which is nearly always, that is one query.
+    Where the control schema is as it should be, which is nearly always, that is one query. `before_first` is called
+    where there is none at all, and may refuse what would then be the first run.
     Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
     """
     try:
@@ -33,6 +36,8 @@ def history_of(work: Workplace) -> Reading:
         if reading is not None and installation.is_current(reading.control, installation.newest()):
             return reading
         installed = look(work, lambda: _installed(work), pinned=True)
+        if installed is None:
+            before_first()
         if missing := installation.missing(installation.scripts(), installed):
             _install(work, missing, installed)
         return look(work, lambda: store.read(work.session), pinned=True)

@@ -48,8 +48,8 @@ class _Format(Protocol):
 
 
 def within(name: str) -> bool:
-    """Whether a file of a folder within may be a script, or say something of one."""
-    return name in _OF_FOLDERS or deep_within(name)
+    """Whether a file of a folder within may be a script, or say something of one, or is named as one is elsewhere."""
+    return name in _OF_FOLDERS or deep_within(name) or _is_named_as_a_script(name)
 
 
 def deep_within(name: str) -> bool:
@@ -66,7 +66,9 @@ def inventory(files: Iterable[File]) -> Inventory:
     for file in files:
         if not file.name.startswith("."):
             by_shape.setdefault(_shape(file.name), []).append(file)
-    return _of_shapes(by_shape)
+    found = _of_shapes(by_shape)
+    misplaced = [file for file in by_shape.get(_Shape.OTHER_WITHIN, []) if _is_named_as_a_script(_base(file.name))]
+    return Inventory(found.found, (*found.ignored, *names_of(misplaced)))
 
 
 def _shape(name: str) -> _Shape:
@@ -74,16 +76,29 @@ def _shape(name: str) -> _Shape:
         return _shape_within(name)
     if name.endswith(ENDINGS):
         return _Shape.PAIRED
-    if name[0] in _DIGITS and name.lower().endswith(".sql"):
+    if _is_numbered(name):
         return _Shape.NUMBERED
     return _Shape.FLYWAY if _is_of_flyway(name) else _Shape.OTHER
 
 
 def _shape_within(name: str) -> _Shape:
-    _, _, base = name.rpartition("/")
+    base = _base(name)
     if name[0] in _DIGITS and base in _TELLING_OF_FOLDERS:
         return _Shape.IN_A_FOLDER
     return _Shape.FLYWAY_WITHIN if _is_of_flyway(base) else _Shape.OTHER_WITHIN
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _is_numbered(name: str) -> bool:
+    return name[0] in _DIGITS and name.lower().endswith(".sql")
+
+
+def _is_named_as_a_script(name: str) -> bool:
+    """Whether a file would be a script if it were not in a folder within: left out, it must be named."""
+    return name.endswith(ENDINGS) or _is_numbered(name)
 
 
 def _is_of_flyway(name: str) -> bool:
@@ -91,7 +106,7 @@ def _is_of_flyway(name: str) -> bool:
 
 
 def _of_shapes(by_shape: Mapping[_Shape, list[File]]) -> Inventory:
-    """Choose by what is there. Files of folders within count only where the format has such; they are not listed."""
+    """Choose by what is there. Files of folders within count only where the format has such; the caller lists them."""
     paired, numbered, folders, flyway, flyway_within, others, others_within = (by_shape.get(one, []) for one in _Shape)
     ups = [file for file in paired if file.name.endswith(ENDINGS[0])]
     if folders:
