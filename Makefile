@@ -55,12 +55,13 @@ SEED ?= 4
 soak: setup ## Break ten thousand runs at random moments, and prove after each that nothing is lost
 	SCHEMA_OPERATOR_KILLS=$(KILLS) SCHEMA_OPERATOR_SEED=$(SEED) $(BIN)/pytest -rP -k random_kills tests/faults $(PYTEST_ARGS)
 
-bench: setup ## Measure speed and memory beside other tools (half an hour; nothing else should be at work)
+bench: setup ## Measure speed and memory beside other tools (40 minutes; nothing else should be at work)
 	$(BIN)/python benchmarks/runner_start.py
 	$(BIN)/python -m benchmarks.migrations
 	$(BIN)/python -m benchmarks.large_script
 	$(BIN)/python -m benchmarks.locks
 	$(BIN)/python -m benchmarks.archives
+	$(BIN)/python -m benchmarks.backfill
 
 bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
 	$(BIN)/python -m benchmarks.apply_to_ready

@@ -188,7 +188,7 @@ Act = Callable[[], Deed]
 
 
 def _naive(uri: str, case: Case) -> Act:
-    return lambda: _timed(psql(uri, "--command", case.naive), {})
+    return lambda: timed(psql(uri, "--command", case.naive), {})
 
 
 def _ours(uri: str, case: Case) -> Act:
@@ -196,12 +196,13 @@ def _ours(uri: str, case: Case) -> Act:
         with tempfile.TemporaryDirectory() as folder:
             for number, statement in enumerate(case.ours, start=1):
                 (Path(folder) / f"{number}_change.up.sql").write_text(statement + ";\n")
-            return _timed([PROGRAM, "run", "--scripts", folder], {"SCHEMA_OPERATOR_URI": uri})
+            return timed([PROGRAM, "run", "--scripts", folder], {"SCHEMA_OPERATOR_URI": uri})
 
     return act
 
 
-def _timed(command: Sequence[str | Path], environment: dict[str, str]) -> Deed:
+def timed(command: Sequence[str | Path], environment: dict[str, str]) -> Deed:
+    """Let a program work, and say from when to when, and its last words where it fails."""
     began = time.time()
     done = subprocess.run(command, check=False, capture_output=True, text=True, env={**os.environ, **environment})
     return Deed(began, time.time(), done.stderr.strip() if done.returncode else "")

@@ -70,7 +70,7 @@ def test_the_size_follows_the_time(product: Product, database: Database, folder:
     assert ended.code == 0, ended
     sizes = [walked for _, walked, _ in database.rows(POSITIONS)[1:-1]]
     assert sizes[:3] == [1000, 250, 62]
-    assert {*sizes[3:]} == {50}
+    assert {*sizes[4:]} == {50}
     quick = apply(product, folder, BY_ID, "--batch-target-time", "10s", version=2)
     assert quick.code == 0, quick
     sizes = [walked for _, walked, _ in database.rows(f"{POSITIONS} OFFSET {len(sizes) + 2}")[1:]]

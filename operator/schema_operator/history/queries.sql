@@ -170,12 +170,16 @@ WHERE version = %(version)s::text AND action = %(action)s::text AND event = 'Sta
 RETURNING started;
 
 -- record_batch --
--- A batch is done.
+-- A batch is done: what follows a statement that has counted its rows (WITH …, counted (changed, strayed) AS (…)). Runs with
+-- a script's search_path. Gives how many rows it changed, how many of these were not its own, and how long it took.
 INSERT INTO schema_operator.batch_positions
        (started, batch, version, action, run, after_key, upto_key, last_key, rows_walked, rows_changed, seconds)
-VALUES (%(started)s::int8, %(batch)s::int4, %(version)s::text, %(action)s::text, %(run)s::text, %(after)s::text,
-        %(upto)s::text, %(last)s::text, %(walked)s::int8, %(changed)s::int8, %(seconds)s::float8)
-RETURNING pg_current_xact_id()::text;
+SELECT %(started)s::pg_catalog.int8, %(batch)s::pg_catalog.int4, %(version)s::pg_catalog.text,
+       %(action)s::pg_catalog.text, %(run)s::pg_catalog.text, %(after)s::pg_catalog.text, %(upto)s::pg_catalog.text,
+       %(last)s::pg_catalog.text, %(walked)s::pg_catalog.int8, counted.changed,
+       pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp())
+FROM counted
+RETURNING rows_changed, (SELECT counted.strayed FROM counted), seconds, pg_catalog.pg_current_xact_id()::pg_catalog.text;
 
 -- last_batch --
 -- How far the newest undertaking with a version has come, and how many rows it went through and changed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -248,8 +250,14 @@ def begin_batches(session: Session, version: str, direction: Direction, run: str
     return BatchPosition(started, 0, None, None, last)
 
 
-def record_batch(session: Session, version: str, direction: Direction, run: str, one: BatchPosition) -> str:
-    """Write down that a batch is done; gives the id of the transaction it is part of."""
+def message_to_record_batch(
+    counting: Message, version: str, direction: Direction, run: str, one: BatchPosition
+) -> Message:
+    """Give the message that runs a counting statement and writes down the batch it is for.
+
+    Its answer is a row: how many rows were changed, how many of these are none of the batch, the seconds it took, and
+    the id of the transaction. `changed` and `seconds` of the position are left to the server.
+    """
     parameters: dict[str, object] = {
         "started": one.started,
         "batch": one.batch,
@@ -260,10 +268,16 @@ def record_batch(session: Session, version: str, direction: Direction, run: str,
         "upto": one.upto,
         "last": one.last,
         "walked": one.walked,
-        "changed": one.changed,
-        "seconds": one.seconds,
     }
-    return str(session.query(QUERIES["record_batch"], parameters)[0][0])
+    record = _numbered_batch(len(counting.parameters) + 1).message(parameters)
+    return replace(
+        counting, sql=counting.sql + b"\n" + record.sql, parameters=(*counting.parameters, *record.parameters)
+    )
+
+
+@lru_cache(maxsize=4)
+def _numbered_batch(first: int) -> queries.Numbered:
+    return queries.numbered(QUERIES["record_batch"], first=first)
 
 
 def last_batch(session: Session, version: str, direction: Direction) -> BatchPosition | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ from schema_operator.postgres.naming import qualified, quoted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from schema_operator.postgres.queries import Message
     from schema_operator.postgres.session import Session
 
 QUERIES: Final = queries.load(Path(__file__).with_name("keys.sql"))
@@ -129,8 +131,23 @@ def span(session: Session, key: Key, after: str | None, last: str, size: int) ->
     """
     query = QUERIES["upto"].format(**_names(key), range=_range(key, after))
     ((upto, left),) = session.query(query, {"after": after, "last": last, "before": size - 1})
+    return found_span(upto, left, last, size)
+
+
+def message_to_span(key: Key, after: str, last: str, size: int) -> Message:
+    """Give the message of a pipeline that asks what `span` does."""
+    return _numbered_span(key).message({"after": after, "last": last, "before": size - 1})
+
+
+@lru_cache(maxsize=8)
+def _numbered_span(key: Key) -> queries.Numbered:
+    return queries.numbered(QUERIES["upto"].format(**_names(key), range=_range(key, "")))
+
+
+def found_span(upto: str | None, left: int | None, last: str, size: int) -> Span | None:
+    """Make a span of the answer: a key, or how many rows there are before the end."""
     if upto is not None:
-        return Span(str(upto), size)
+        return Span(upto, size)
     return Span(last, left) if left else None
 
 

@@ -35,8 +35,9 @@ WHERE c.oid = %(table)s::int8::oid;
 
 -- plain_text --
 -- Keys as text that means the same whatever the settings of the session that reads them.
-SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 3;
-SET LOCAL TimeZone = 'UTC'; SET LOCAL bytea_output = 'hex';
+SELECT set_config('DateStyle', 'ISO, YMD', true), set_config('IntervalStyle', 'postgres', true),
+       set_config('extra_float_digits', '3', true), set_config('TimeZone', 'UTC', true),
+       set_config('bytea_output', 'hex', true);
 
 -- ends --
 -- The lowest and the highest key; none of an empty table.
@@ -47,7 +48,7 @@ SELECT (SELECT format('%s', {key}) FROM {table} ORDER BY {key} LIMIT 1),
 -- The key of the last of so many rows above one key and up to another; where there are fewer, how many there are.
 SELECT f.upto, CASE WHEN f.upto IS NULL THEN (SELECT count(*) FROM {table} WHERE {range}) END
 FROM (SELECT (SELECT format('%%s', {key}) FROM {table} WHERE {range} ORDER BY {key} OFFSET %(before)s::int8 LIMIT 1)
-      OFFSET 0) AS f (upto);
+      OFFSET 0) AS f (upto)
 
 -- estimate --
 -- How many rows the planner expects there.

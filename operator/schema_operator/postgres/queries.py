@@ -35,19 +35,38 @@ class Message:
     name: bytes = b""
     """Of the prepared statement to run, or to make where `prepares`; empty for one that is not prepared."""
     prepares: bool = False
+    types: tuple[int, ...] = ()
+    """Oids of the types of the first parameters; the server finds out those of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A query whose parameters have numbers, and their names in that order; made once where it is sent often."""
+
+    sql: bytes
+    names: tuple[str, ...]
+
+    def message(self, parameters: Mapping[str, object]) -> Message:
+        """Give the message with values, which are sent as text, None as NULL."""
+        return Message(self.sql, tuple(_value(parameters[name]) for name in self.names))
+
+
+def numbered(query: sql.SQL | sql.Composed, *, first: int = 1) -> Numbered:
+    """Give the parameters of a query, `%(name)s`, numbers from `first` on, which is above 1 behind other text."""
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        if found[1] not in names:
+            names.append(found[1])
+        return f"${names.index(found[1]) + first}"
+
+    text = _PARAMETER.sub(number, query.as_string(None)).replace("%%", "%")
+    return Numbered(text.encode(), tuple(names))
 
 
 def message(query: sql.SQL, parameters: Mapping[str, object]) -> Message:
     """Make a message of a query with `%(name)s` for its parameters; values are sent as text, None as NULL."""
-    names: list[str] = []
-
-    def numbered(found: re.Match[str]) -> str:
-        if found[1] not in names:
-            names.append(found[1])
-        return f"${names.index(found[1]) + 1}"
-
-    text = _PARAMETER.sub(numbered, query.as_string(None)).replace("%%", "%")
-    return Message(text.encode(), tuple(_value(parameters[name]) for name in names))
+    return numbered(query).message(parameters)
 
 
 def prepared(one: Message, name: bytes) -> tuple[Message, Message]:

@@ -128,6 +128,8 @@ class Session:
         self._lock_timeout = _milliseconds(STALL)
         self.longest_wait = STALL
         """Seconds that the statement before may have waited for one lock, by the last of our limits."""
+        self._beginnings: dict[tuple[object, ...], bytes] = {}
+        """The messages with which transactions were begun: to write one costs half of what sending it does."""
         self._on_warning = on_warning
         connection.add_notice_handler(self._notice)
         self.pid = connection.info.backend_pid
@@ -165,10 +167,17 @@ class Session:
 
         `keys` are the guard's, `lock_timeout` is in seconds. Raises `ServerFailure`.
         """
+        self._limit(lock_timeout)
+        kind = (*keys.values(), opening, read_only, lock_timeout)
+        if kind not in self._beginnings:
+            self._beginnings[kind] = self._beginning(keys, opening, read_only=read_only)
+        return _begun(self._exchange(self._beginnings[kind]))
+
+    def _beginning(self, keys: dict[str, int], opening: Opening, *, read_only: bool) -> bytes:
+        """Write the message that begins a transaction."""
         access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
         isolation = sql.SQL(_literal_level(opening.isolation))
         first = QUERIES["begin_again" if opening.keeps else "begin"].format(access=access, isolation=isolation)
-        self._limit(lock_timeout)
         parts = (
             first,
             self._own_settings(become=not opening.keeps),
@@ -177,7 +186,7 @@ class Session:
             *(() if opening.pinned else (QUERIES["unpin_again" if opening.keeps else "unpin"],)),
             *(() if opening.lasting else (sql.SQL("SET LOCAL {} = off").format(sql.Identifier(_COMMIT_WAITS)),)),
         )
-        return _begun(self._exchange(_message(parts)))
+        return _message(parts)
 
     @staticmethod
     def messages_to_start() -> list[Message]:
@@ -296,9 +305,15 @@ class Session:
 
         `further` settings for that rest are made in the same round trip.
         """
+        self._exchange(_message((self._aside(), *([] if further is None else [further]))))
+
+    def messages_to_step_aside(self, further: sql.SQL) -> list[Message]:
+        """Give the messages of a pipeline that do what `step_aside` does."""
+        return [Message(part) for part in (*self._aside().as_bytes(None).split(b";"), further.as_bytes(None)) if part]
+
+    def _aside(self) -> sql.Composed:
         role = sql.Identifier(self._role) if self._role else sql.SQL("NONE")
-        aside = QUERIES["step_aside"].format(role=role)
-        self._exchange(aside.as_bytes(None) if further is None else _message((aside, further)))
+        return QUERIES["step_aside"].format(role=role)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -326,8 +341,7 @@ class Session:
         `rows` are what a COPY … FROM STDIN reads: bytes as they stand in the script, cut anywhere.
         """
         failure: ServerFailure | None = None
-        message = statement.encode()
-        for result in self._results(lambda pgconn: pgconn.send_query(message), tick):
+        for result in self._results(statement.encode(), tick):
             if result.status == pq.ExecStatus.FATAL_ERROR:
                 failure = ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
             elif result.status == pq.ExecStatus.COPY_IN and rows is not None:
@@ -343,20 +357,6 @@ class Session:
         if failure is not None:
             raise failure
 
-    def run_bound(
-        self, statement: str, parameters: Sequence[str], types: Sequence[int], tick: Tick | None = None
-    ) -> PGresult:
-        """Run one statement of a script with parameters apart from its text; `types` are the oids of their types.
-
-        Gives its result: its one row, where it gives a row, else the number of rows. Raises `ServerFailure`.
-        """
-        message, values = statement.encode(), [one.encode() for one in parameters]
-        results = [*self._results(lambda pgconn: pgconn.send_query_params(message, values, types), tick)]
-        for result in results:
-            if result.status == pq.ExecStatus.FATAL_ERROR:
-                raise ServerFailure(_server_error(error_from_result(result, encoding="utf-8"), lost=self.lost))
-        return results[0]
-
     def _copy_in(self, rows: Iterable[bytes], tick: Tick | None) -> None:
         """Send the rows of a COPY; what the server says to them is its next result."""
         try:
@@ -365,11 +365,11 @@ class Session:
             self.close()  # because the session is still in COPY
             raise
 
-    def _results(self, send: Callable[[PGconn], None], tick: Tick | None) -> Iterator[PGresult]:
+    def _results(self, message: bytes, tick: Tick | None) -> Iterator[PGresult]:
         """Send a message and give its results as they come, rows one by one."""
         pgconn = self._connection.pgconn
         with self._translated():
-            send(pgconn)
+            pgconn.send_query(message)
             pgconn.set_single_row_mode()
         self._drive(generators.send(pgconn), tick)
         last: PGresult | None = None
@@ -486,7 +486,8 @@ def _send(pgconn: PGconn, one: Message) -> None:
     elif one.name:
         pgconn.send_query_prepared(one.name, one.parameters)
     else:
-        pgconn.send_query_params(one.sql, one.parameters or None)
+        types = (*one.types, *[0] * (len(one.parameters) - len(one.types))) if one.types else None
+        pgconn.send_query_params(one.sql, one.parameters or None, types)
     if one.sql == COMMIT:
         pgconn.send_flush_request()
 

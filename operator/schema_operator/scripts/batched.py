@@ -45,8 +45,8 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A statement that also counts the rows it changed, and those that were not its to change."""
+class Counting:
+    """A statement with what counts its rows."""
 
     sql: str
     offset: int
@@ -109,12 +109,24 @@ def with_parameters(statement: Statement, *, first: bool) -> Statement:
     return replace(statement, sql=sql)
 
 
-def checked(sql: str, target: Target, key: str, outside: str) -> Checked:
-    """Let a statement count the rows it changed and those `outside`, a condition on the column `key` of the batch."""
+def counting(sql: str, target: Target, key: str, outside: str) -> Counting:
+    """Let a statement count the rows it changed, and those of them for which a condition holds, `outside`.
+
+    In the condition, `key` is the column of that name of the rows as they are afterwards. What is given goes on with
+    another statement, which reads `counted (changed, strayed)`.
+    """
+    return _counting(sql, f"{_quoted(target.known_as)}.{_quoted(key)}", outside)
+
+
+def counting_all(sql: str) -> Counting:
+    """Let a statement count the rows it changed, of which none is to be looked at."""
+    return _counting(sql, "true", "false")
+
+
+def _counting(sql: str, key: str, outside: str) -> Counting:
     prefix = "WITH changed AS (\n"
-    column = f"{_quoted(target.known_as)}.{_quoted(key)}"
     count = f"SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {outside}) FROM changed"
-    return Checked(f"{prefix}{sql}\nRETURNING {column} AS key) {count}", len(prefix))
+    return Counting(f"{prefix}{sql}\nRETURNING {key} AS key), counted (changed, strayed) AS ({count})", len(prefix))
 
 
 def _put(sql: str, start: int, end: int, text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from schema_operator.api.request import Acknowledgement, TransactionMode
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused
-from schema_operator.scripts.batched import Target, checked, target_of, with_parameters
+from schema_operator.scripts.batched import Target, counting, counting_all, target_of, with_parameters
 from schema_operator.scripts.check import problems
 from schema_operator.scripts.pending import check_pending
 from schema_operator.scripts.script import BatchKey, Script, ScriptSet, Source
@@ -111,12 +111,13 @@ def test_parameters_take_the_place_of_placeholders_and_nothing_moves(text: str, 
 
 
 def test_a_statement_counts_what_it_changed() -> None:
-    found = checked("UPDATE item", Target(("item",), 'i"', inserts=False), "Id", "key > $2")
+    found = counting("UPDATE item", Target(("item",), 'i"', inserts=False), "Id", "key > $2")
     assert found.sql[found.offset :].startswith("UPDATE item\n")
     assert found.sql == (
-        'WITH changed AS (\nUPDATE item\nRETURNING "i"""."Id" AS key) SELECT pg_catalog.count(*), '
-        "pg_catalog.count(*) FILTER (WHERE key > $2) FROM changed"
+        'WITH changed AS (\nUPDATE item\nRETURNING "i"""."Id" AS key), counted (changed, strayed) AS '
+        "(SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE key > $2) FROM changed)"
     )
+    assert "RETURNING true AS key" in counting_all("UPDATE item").sql
 
 
 IMPOSSIBLE = {

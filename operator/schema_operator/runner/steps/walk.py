@@ -7,66 +7,36 @@ changed once. The last key is written down before the first batch: rows above it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Failed, Location, PartlyApplied, Reason, Refused, SchemaOperatorError
 from schema_operator.history import store
 from schema_operator.history.records import BatchPosition, Direction
 from schema_operator.postgres import keys
-from schema_operator.postgres.session import SCRIPT, Begun, Opening, transaction_ended
-from schema_operator.postgres.sqlstate import ServerFailure
+from schema_operator.postgres.session import SCRIPT, Begun, Opening
 from schema_operator.runner.pace import first_size, next_size
 from schema_operator.runner.steps.pacing import Pacer
-from schema_operator.runner.steps.scripted import Part, filled_in, place_of, place_of_error
-from schema_operator.runner.transaction import Deed, Watch, commit, look
-from schema_operator.scripts.batched import Checked, Target, checked, target_of, with_parameters
+from schema_operator.runner.steps.ranged import Ground, Ran, Range, Task, run_range, sent_of
+from schema_operator.runner.steps.scripted import filled_in
+from schema_operator.runner.transaction import Deed, commit, look
+from schema_operator.scripts.batched import Target, target_of
 
 if TYPE_CHECKING:
-    from psycopg.pq.abc import PGresult
-
     from schema_operator.postgres.keys import Key, Span
     from schema_operator.postgres.session import Session
     from schema_operator.runner.steps.units import Undertaking
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import BatchKey
-    from schema_operator.scripts.statements import Statement
     from schema_operator.scripts.units import Unit
 
 _OPENING: Final = Opening(lasting=False)
 """A batch that a crash takes away takes its position along, so only what comes after all of them waits for the disk."""
+_NEAR: Final = (0.5, 1.5)
+"""How much the size of the next batch may be off before its end is looked for once more."""
 _MOST_PERCENT: Final = 0.99
 """Of a walk that is not at its end, whatever was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is done in batches."""
-
-    what: str
-    """For messages, for example `version 1.2.0`."""
-    direction: Direction
-    part: Part
-    statement: Statement
-    batch: BatchKey
-
-    @property
-    def place(self) -> Location:
-        """Where the statement is."""
-        return place_of(self.statement, self.part.count, self.part.place)
-
-
-@dataclass(frozen=True, slots=True)
-class _Ground:
-    """What a walk goes through: found out at its beginning."""
-
-    key: Key
-    target: Target | None
-    """What the statement changes, where that is the table of the key: then it can be seen which rows it changed."""
-    lowest: str
-    total: int
-    """How many rows there are to go through, about."""
 
 
 class Walk:
@@ -75,10 +45,13 @@ class Walk:
     def __init__(self, work: Workplace, task: Task) -> None:
         self._work = work
         self._task = task
-        self._ground: _Ground | None = None
+        self._ground: Ground | None = None
         self._position = BatchPosition(0, 0, None, None, None)
         self._next: Span | None = None
         self._walked = 0
+        self._size = first_size(work.request.batches)
+        self._kept: Session | None = None
+        """The session in which the batch before was run, and which is as that has left it."""
         self._pacer = Pacer(work, task.part.step)
 
     @property
@@ -173,85 +146,45 @@ class Walk:
         self._next = None
         if last is None or lowest is None:
             return
-        self._next = keys.span(self._session, key, after, last, first_size(self._work.request.batches))
-        self._ground = _Ground(key, target, lowest, keys.estimate(self._session, key, after, last, self._walked))
+        self._next = keys.span(self._session, key, after, last, self._size)
+        total = keys.estimate(self._session, key, after, last, self._walked)
+        first, later = (sent_of(self._task, key, target, first=one) for one in (True, False))
+        self._ground = Ground(key, target, first, later, lowest, last, total)
 
     def _do(self, span: Span) -> float:
         """Do one batch, and give the seconds it took."""
-        before = self._position
-        done, following, began = before, self._next, 0.0
+        before, began = self._position, 0.0
+        ran: Ran | None = None
 
         def body(begun: Begun) -> None:
-            nonlocal done, following, began
+            nonlocal ran, began
             began = time.monotonic()
-            changed = self._run(before, span)
-            seconds = time.monotonic() - began
-            self._session.step_aside(keys.PLAIN_TEXT)
-            done = _after(before, span, changed, seconds)
-            self._write_down(done, begun)
-            size = next_size(span.rows, seconds, self._work.request.batches)
-            following = keys.span(self._session, self._there.key, span.upto, before.last or "", size)
+            ran = self._run(before, span, begun)
 
-        def is_done() -> bool:
+        def done() -> bool:
             return store.batch_recorded(self._session, before.started, before.batch + 1)
 
-        commit(self._work, Deed(body, is_done, f"batch {before.batch + 1} of {self._task.what}", _OPENING))
-        self._position, self._next = done, following
+        session = self._session
+        opening = replace(_OPENING, keeps=self._kept is session)
+        commit(self._work, Deed(body, done, f"batch {before.batch + 1} of {self._task.what}", opening))
+        # A session that took the place of one lost at COMMIT is not set up for the script.
+        self._kept = session if session is self._session else None
+        if ran is not None:
+            self._position, self._next = ran.position, ran.following
         self._walked += span.rows
         return time.monotonic() - began
 
-    def _write_down(self, done: BatchPosition, begun: Begun) -> None:
-        task = self._task
-        run = self._work.request.run
-        if store.record_batch(self._session, task.part.version, task.direction, run, done) != begun.transaction:
-            raise transaction_ended(task.place)
-
-    @property
-    def _there(self) -> _Ground:
+    def _run(self, before: BatchPosition, span: Span, begun: Begun) -> Ran:
+        """Run a batch, and choose the size of the next by the time it took."""
         if self._ground is None:
             raise RuntimeError("a batch before the walk has begun")
-        return self._ground
-
-    def _run(self, before: BatchPosition, span: Span) -> int:
-        """Run the statement for the rows of a batch, and give how many it changed."""
-        ground, first = self._there, before.upto is None
-        statement = filled_in(with_parameters(self._task.statement, first=first), self._task.part)
-        values = [ground.lowest if before.upto is None else before.upto, span.upto]
-        if ground.target is None:
-            return self._send(statement, Checked(statement.sql, 0), values).command_tuples or 0
-        if ground.target.inserts:
-            values.append(before.last or "")
-        sent = checked(statement.sql, ground.target, ground.key.column, _outside(ground, first=first))
-        result = self._send(statement, sent, values)
-        changed, strayed = (int(result.get_value(0, column) or 0) for column in (0, 1))
-        if strayed:
-            raise self._strayed(strayed, inserts=ground.target.inserts)
-        return changed
-
-    def _send(self, statement: Statement, sent: Checked, values: Sequence[str]) -> PGresult:
-        types = [self._there.key.type] * len(values)
-        try:
-            return self._session.run_bound(sent.sql, values, types, Watch(self._work))
-        except ServerFailure as failure:
-            error = failure.error
-            if error.position is not None:
-                within = 0 < error.position - sent.offset <= len(statement.sql)
-                error = replace(error, position=error.position - sent.offset if within else None)
-            place = place_of_error(statement, self._task.part, error)
-            raise ServerFailure(error, place, (statement.sql,)) from None
-
-    def _strayed(self, rows: int, *, inserts: bool) -> Failed:
-        column = self._task.batch.column
-        if inserts:
-            what = f"inserts {rows} rows that it would come to later, and so might never end"
-        else:
-            what = f"changes {rows} rows whose {column} is outside of the batch, so that some could be done twice"
-        return Failed(
-            Reason.OUTSIDE_BATCH,
-            f"the statement {what}; let all of its conditions hold for the range, and leave {column} as it is; the "
-            "batch was rolled back",
-            self._task.place,
-        )
+        ran = run_range(self._work, self._task, self._ground, Range(before, span, self._size), begun)
+        size = next_size(span.rows, ran.position.seconds, self._work.request.batches)
+        if ran.following is not None and not _NEAR[0] < size / self._size < _NEAR[1]:
+            ground = self._ground
+            ran = replace(ran, following=keys.span(self._session, ground.key, span.upto, ground.last, size))
+        self._size = size
+        return ran
 
     def _say(self) -> None:
         total = max(self._total, self._walked)
@@ -265,22 +198,6 @@ class Walk:
             version=version,
             percent=self._work.findings.percent(1 + fraction, 1),
         )
-
-
-def _after(before: BatchPosition, span: Span, changed: int, seconds: float) -> BatchPosition:
-    number = before.batch + 1
-    return BatchPosition(before.started, number, before.upto, span.upto, before.last, span.rows, changed, seconds)
-
-
-def _outside(ground: _Ground, *, first: bool) -> str:
-    """Write the condition under which a changed row is none of its batch.
-
-    A new row may be anywhere but in what is still to come, or else there might be no end.
-    """
-    key = ground.key
-    if ground.target is not None and ground.target.inserts:
-        return f"key {key.above('$2')} AND key {key.at_most('$3')}"
-    return f"NOT (key {key.above('$1', itself=first)} AND key {key.at_most('$2')})"
 
 
 def walk_of(work: Workplace, task: Undertaking, unit: Unit) -> Walk:
