@@ -54,6 +54,7 @@ DROP FUNCTION
     schema_operator.judge_archive,
     schema_operator.reached,
     schema_operator.resolve_destroyed,
+    schema_operator.owned_by,
     schema_operator.key_of,
     schema_operator.describe_columns,
     schema_operator.constant_default,

@@ -220,50 +220,64 @@ COMMENT ON FUNCTION schema_operator.key_of(oid, int2[]) IS
     'The columns by which rows are known again, without some that will be gone: the primary key, else a unique index that is '
     'complete and not null; absent where there is none.';
 
+CREATE FUNCTION schema_operator.owned_by(role text, cascades jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object('class', s.classid::int8, 'oid', s.objid::int8, 'cascade', $2)), '[]')
+    FROM pg_shdepend AS s
+    WHERE s.deptype = 'o' AND s.refclassid = 'pg_authid'::regclass
+      AND s.refobjid = (SELECT r.oid FROM pg_roles AS r WHERE r.rolname = $1)
+      AND s.dbid = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+$$;
+
+COMMENT ON FUNCTION schema_operator.owned_by(text, jsonb) IS
+    'What a role owns in this database, in the form of resolve_destroyed: what DROP OWNED drops.';
+
 CREATE FUNCTION schema_operator.resolve_destroyed(destroyed jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     one pg_catalog.jsonb;
+    kind pg_catalog.text;
+    name pg_catalog.text;
     found_at pg_catalog.oid;
     class pg_catalog.oid;
     part pg_catalog.int4;
     roots pg_catalog.jsonb := '[]';
     emptied pg_catalog.jsonb := '[]';
 BEGIN
-    -- Names are resolved under the caller's search_path, so nothing of PostgreSQL's is called without its schema, and
-    -- operators are few.
+    -- Names are resolved under the caller's search_path, so everything of PostgreSQL's, operators too, is written with its
+    -- schema: nobody's own can stand in for it.
     FOR one IN SELECT * FROM pg_catalog.jsonb_array_elements(destroyed) LOOP
-        IF one ->> 'kind' IN ('column', 'table', 'rows') THEN
-            found_at := pg_catalog.to_regclass(one ->> 'name');
+        kind := one OPERATOR(pg_catalog.->>) 'kind';
+        name := one OPERATOR(pg_catalog.->>) 'name';
+        IF kind OPERATOR(pg_catalog.=) ANY ('{column,table,rows}'::pg_catalog.text[]) THEN
+            found_at := pg_catalog.to_regclass(name);
             CONTINUE WHEN found_at IS NULL;
-            IF one ->> 'kind' = 'rows' THEN
-                emptied := emptied || pg_catalog.jsonb_build_array(one || pg_catalog.jsonb_build_object('oid', found_at::pg_catalog.int8));
+            IF kind OPERATOR(pg_catalog.=) 'rows'::pg_catalog.text THEN
+                emptied := emptied OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_array(
+                    one OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('oid', found_at::pg_catalog.int8));
                 CONTINUE;
             END IF;
-            roots := roots || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+            roots := roots OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
                 'class', 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8,
-                'oid', found_at::pg_catalog.int8, 'column', CASE WHEN one ->> 'kind' = 'column' THEN one ->> 'column' END,
-                'cascade', one -> 'cascade', 'only', one -> 'only'));
-        ELSIF one ->> 'kind' = 'object' THEN
+                'oid', found_at::pg_catalog.int8,
+                'column', CASE WHEN kind OPERATOR(pg_catalog.=) 'column'::pg_catalog.text
+                               THEN one OPERATOR(pg_catalog.->>) 'column' END,
+                'cascade', one OPERATOR(pg_catalog.->) 'cascade', 'only', one OPERATOR(pg_catalog.->) 'only'));
+        ELSIF kind OPERATOR(pg_catalog.=) 'object'::pg_catalog.text THEN
             BEGIN
                 SELECT a.classid, a.objid, a.objsubid INTO class, found_at, part
                 FROM pg_catalog.pg_get_object_address(
-                    one ->> 'class', ARRAY(SELECT pg_catalog.jsonb_array_elements_text(one -> 'name')), '{}') AS a;
+                    one OPERATOR(pg_catalog.->>) 'class',
+                    ARRAY(SELECT pg_catalog.jsonb_array_elements_text(one OPERATOR(pg_catalog.->) 'name')), '{}') AS a;
             EXCEPTION
                 WHEN undefined_object OR undefined_table OR invalid_schema_name OR undefined_column OR wrong_object_type
                 THEN CONTINUE;  -- what is not there is not destroyed, and the statement will say so itself
             END;
-            roots := roots || pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
-                'class', class::pg_catalog.int8, 'oid', found_at::pg_catalog.int8, 'cascade', one -> 'cascade'));
-        ELSIF one ->> 'kind' = 'owned' THEN
-            SELECT roots || coalesce(pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
-                       'class', s.classid::pg_catalog.int8, 'oid', s.objid::pg_catalog.int8, 'cascade', one -> 'cascade')), '[]')
-            INTO roots
-            FROM pg_catalog.pg_shdepend AS s
-            WHERE s.deptype = 'o' AND s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass
-              AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles AS r WHERE r.rolname = one ->> 'name')
-              AND s.dbid = (SELECT d.oid FROM pg_catalog.pg_database AS d
-                            WHERE d.datname = pg_catalog.current_database());
+            roots := roots OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+                'class', class::pg_catalog.int8, 'oid', found_at::pg_catalog.int8,
+                'cascade', one OPERATOR(pg_catalog.->) 'cascade'));
+        ELSIF kind OPERATOR(pg_catalog.=) 'owned'::pg_catalog.text THEN
+            roots := roots OPERATOR(pg_catalog.||) schema_operator.owned_by(name, one OPERATOR(pg_catalog.->) 'cascade');
         END IF;
     END LOOP;
     RETURN schema_operator.reached(roots, emptied);

@@ -505,3 +505,21 @@ def test_versions_around_one_that_is_archived_keep_their_order(
     assert database.rows("SELECT id FROM item ORDER BY id") == [(4,), (5,)]
     assert database.rows("SELECT id FROM schema_operator.archive_1 ORDER BY id") == [(1,), (2,)]
     assert database.rows(ARCHIVES) == [("3", "apply", "rows", "item", 2)]
+
+
+TRAP = """
+CREATE SCHEMA trap;
+CREATE FUNCTION trap.sprung(jsonb, text) RETURNS text LANGUAGE plpgsql AS
+    $$BEGIN RAISE EXCEPTION 'the trap is sprung'; END$$;
+CREATE OPERATOR trap.->> (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = trap.sprung);
+CREATE FUNCTION trap.sprung(text, text) RETURNS boolean LANGUAGE plpgsql AS
+    $$BEGIN RAISE EXCEPTION 'the trap is sprung'; END$$;
+CREATE OPERATOR trap.= (LEFTARG = text, RIGHTARG = text, FUNCTION = trap.sprung);
+"""
+
+
+def test_nobodys_operators_stand_in_for_the_servers_own(product: Product, database: Database, tmp_path: Path) -> None:
+    database.execute(ITEM + ";" + TRAP)
+    ended = run(product, tmp_path, "SET search_path = trap, public, pg_catalog;\nALTER TABLE item DROP name")
+    assert ended.code == 0, ended
+    assert database.rows(ARCHIVES) == [("2", "apply", "column", "item", 2)]
