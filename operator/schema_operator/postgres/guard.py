@@ -126,10 +126,9 @@ class Guard:
         rows = self._execute(QUERIES["standbys"])
         return rows[0][0], tuple((name, replayed) for _, name, replayed in rows if name is not None)
 
-    def long_transactions(self, seconds: float, pid: int) -> tuple[Holder, ...]:
-        """Say whose transactions are open for longer, the longest first, other than ours and those of a session."""
-        parameters: dict[str, object] = {"seconds": seconds, "ours": [self.pid, pid]}
-        return tuple(Holder(*row) for row in self._execute(QUERIES["long_transactions"], parameters))
+    def long_transactions(self, seconds: float) -> tuple[Holder, ...]:
+        """Say whose transactions are open for longer, the longest first."""
+        return tuple(Holder(*row) for row in self._execute(QUERIES["long_transactions"], {"seconds": seconds}))
 
     def may_see_others(self) -> bool:
         """Say whether our role sees what the two above are about."""

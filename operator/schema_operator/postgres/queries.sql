@@ -306,7 +306,7 @@ LEFT JOIN pg_stat_replication AS r ON r.state IN ('catchup', 'streaming') AND r.
 SELECT a.pid, coalesce(a.application_name, ''), a.state,
        EXTRACT(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds
 FROM pg_stat_activity AS a
-WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> ALL (%(ours)s::int4[])
+WHERE a.datname = current_database() AND a.backend_type = 'client backend'
   AND coalesce(a.backend_xid, a.backend_xmin) IS NOT NULL
   AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s::float8)
 UNION ALL

@@ -84,7 +84,7 @@ class Pacer:
 
     def _look_at_old_transactions(self) -> None:
         seconds = self._work.request.batches.long_transaction_seconds
-        found = self._work.guard.long_transactions(seconds, self._work.session.pid)
+        found = self._work.guard.long_transactions(seconds)
         self._old = names(found[:_MOST_NAMED]) if found else ""
 
     def _give_up(self, failure: ServerFailure) -> None:

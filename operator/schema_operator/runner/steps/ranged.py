@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schema_operator.errors import Failed, Location, Reason
 from schema_operator.history import store
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from schema_operator.postgres.keys import Key, Span
-    from schema_operator.postgres.session import Begun, PipelineFailure
+    from schema_operator.postgres.session import Begun, PipelineFailure, Tick
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import BatchKey
     from schema_operator.scripts.statements import Statement
+
+
+_LATE: Final = 3.0
+"""Times as long as a batch should take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +118,7 @@ def run_range(work: Workplace, task: Task, ground: Ground, one: Range, begun: Be
         keys.message_to_span(ground.key, one.span.upto, ground.last, one.next_size),
     ]
     answers: list[PGresult] = []
-    if found := work.session.pipeline(messages, lambda _, result: answers.append(result), Watch(work)):
+    if found := work.session.pipeline(messages, lambda _, result: answers.append(result), _watch(work)):
         raise _placed(found, sent, task)
     changed, strayed, seconds, transaction = (_text(answers[0], column) or "" for column in range(4))
     if strayed != "0":
@@ -124,6 +128,17 @@ def run_range(work: Workplace, task: Task, ground: Ground, one: Range, begun: Be
     upto, left = (_text(answers[-1], column) for column in range(2))
     following = keys.found_span(upto, None if left is None else int(left), ground.last, one.next_size)
     return Ran(replace(position, changed=int(changed), seconds=float(seconds)), following)
+
+
+def _watch(work: Workplace) -> Tick:
+    """Look after a batch once it takes much longer than it should: each look costs others about a millisecond."""
+    watch, late = Watch(work), work.request.batches.target_seconds * _LATE
+
+    def tick(seconds: float) -> None:
+        if seconds > late or work.stop.requested:
+            watch(seconds)
+
+    return tick
 
 
 def _bound(sent: Counting, ground: Ground, one: Range) -> Message:
