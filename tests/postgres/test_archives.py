@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from support.postgres import Database, Product, write
+from support.postgres import OLDEST_AND_NEWEST, Database, Product, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, OLDEST_AND_NEWEST]
 
 NOTHING = "-- the archive does it"
 

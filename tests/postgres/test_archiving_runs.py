@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import psycopg
 import pytest
 
-from support.postgres import CANARY_ENCODED, Database, Ended, Product, write
+from support.postgres import CANARY_ENCODED, OLDEST_AND_NEWEST, Database, Ended, Product, write
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, OLDEST_AND_NEWEST]
 
 ITEM = "CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'a'), (2, 'b')"
 NO_KEY = "CREATE TABLE item (id int, name text); INSERT INTO item VALUES (1, 'a')"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -163,6 +163,12 @@ def write(folder: Path, files: Mapping[str, str]) -> Path:
     for name, text in files.items():
         (folder / name).write_text(text)
     return folder
+
+
+OLDEST_AND_NEWEST: Final = pytest.mark.parametrize(
+    "server", [MAJORS[0], MAJORS[-1]], indirect=True, ids=lambda major: f"postgres{major}"
+)
+"""For long tables of cases that no server between these treats in a way of its own."""
 
 
 @pytest.fixture(scope="session", params=MAJORS, ids=lambda major: f"postgres{major}")
