@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from dev.postgres.packages import MAJORS
 
+from support import psql
 from support.postgres import OLDEST_AND_NEWEST, Database, Ended, Product, finish, write
 
 if TYPE_CHECKING:
@@ -468,6 +469,24 @@ def test_a_rollback_is_done_in_batches_too(product: Product, database: Database,
         ended = product.run("--scripts", folder, "--version", "0", *OF_100)
         assert (ended.code, database.rows(COUNTS)) == (0, [(0, 5000)]), ended
     assert database.versions() == ["1", "1-rollback", "1", "1-rollback"]
+
+
+def test_psql_rolls_back_at_once_what_was_done_in_batches(product: Product, database: Database, folder: Path) -> None:
+    text, down = BY_ID.replace("n + 1", "n + coalesce(code, '1')::int"), BY_ID.replace("n + 1", "n - 1")
+    database.execute("UPDATE item SET code = 'no number' WHERE id = 250")
+    other = {"0.1_a.up.sql": "CREATE TABLE a ();", "0.1_a.down.sql": "DROP TABLE a;"}
+    write(folder, {**other, "1_x.up.sql": text, "1_x.down.sql": down})
+    assert product.run("--scripts", folder, *OF_100).code == 30
+    said = psql.run(database, "CALL schema_operator.emergency_rollback('0')")
+    assert said.code != 0, said
+    assert "version 1 is applied in part" in said.errors
+    assert database.rows(COUNTS) == [(0, 4800), (1, 200)]
+    database.execute("UPDATE item SET code = NULL")
+    assert product.run("--scripts", folder).code == 0
+    said = psql.run(database, "CALL schema_operator.emergency_rollback('0.1')")
+    assert said.code == 0, said
+    assert database.rows(COUNTS) == [(0, 5000)]
+    assert database.versions() == ["0.1", "1", "1-rollback"]
 
 
 def test_what_was_done_before_a_rollback_does_not_count_afterwards(

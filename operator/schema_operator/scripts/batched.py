@@ -109,6 +109,17 @@ def with_parameters(statement: Statement, *, first: bool) -> Statement:
     return replace(statement, sql=sql)
 
 
+def in_one_go(statement: Statement) -> Statement:
+    """Let a statement do all rows at once, for whoever must do so in one transaction: every key is in its range."""
+    sql = statement.sql
+    for place in _placeholders(sql):
+        sign = "".join(_OPERATORS[place.name])
+        at = sql.rindex(sign, 0, place.start)
+        between = sql[at + len(sign) : place.start]
+        sql = _put(sql, at, place.end, f" IS NOT NULL{between}")
+    return replace(statement, sql=sql)
+
+
 def counting(sql: str, target: Target, key: str, outside: str) -> Counting:
     """Let a statement count the rows it changed, and those of them for which a condition holds, `outside`.
 

@@ -87,10 +87,19 @@ def _steps(source: Source, variables: Mapping[str, str]) -> DownSteps:
     if len(source.text) > _MOST_CHARACTERS:
         return DownSteps(obstacle=f"the script has {len(source.text)} characters, more than {_MOST_CHARACTERS}")
     units = units_of(source)
-    statements = tuple(one for unit in units for one in (*unit.settings, *unit.statements))
+    statements = tuple(one for unit in units for one in _of(unit))
     if obstacle := _obstacle(units, statements):
         return DownSteps(obstacle=obstacle)
     return DownSteps(tuple(_step(one.filled_in(variables)) for one in statements), restores=source.restores)
+
+
+def _of(unit: Unit) -> tuple[Statement, ...]:
+    """Give the statements of a unit; what is done in batches otherwise is done at once where it must be."""
+    if unit.kind is not UnitKind.BATCHES:
+        return (*unit.settings, *unit.statements)
+    from schema_operator.scripts.batched import in_one_go  # noqa: PLC0415 (most scripts are not)
+
+    return tuple(in_one_go(one) for one in unit.statements)
 
 
 def _step(statement: Statement) -> DownStep:

@@ -10,7 +10,7 @@ import pytest
 from schema_operator.api.request import Acknowledgement, TransactionMode
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused
-from schema_operator.scripts.batched import Target, counting, counting_all, target_of, with_parameters
+from schema_operator.scripts.batched import Target, counting, counting_all, in_one_go, target_of, with_parameters
 from schema_operator.scripts.check import problems
 from schema_operator.scripts.pending import check_pending
 from schema_operator.scripts.script import BatchKey, Script, ScriptSet, Source
@@ -108,6 +108,13 @@ def test_parameters_take_the_place_of_placeholders_and_nothing_moves(text: str, 
     assert with_parameters(written, first=False).sql == later
     assert len(first) == len(later) == len(text)
     assert first.index("$2") == later.index("$2") == text.index(":batch_upto")
+
+
+def test_all_rows_are_done_at_once_where_they_must_be() -> None:
+    text = "DELETE FROM item i WHERE i.id>\n:batch_after AND i.id<=:batch_upto AND id > 0"
+    found = in_one_go(statement(text)).sql
+    assert found == "DELETE FROM item i WHERE i.id IS NOT NULL\n  AND i.id IS NOT NULL  AND id > 0"
+    assert len(found) == len(text)
 
 
 def test_a_statement_counts_what_it_changed() -> None:

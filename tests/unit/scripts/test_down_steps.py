@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 from schema_operator.api.request import TransactionMode
 from schema_operator.scripts.down_steps import DownStep, down_steps
-from schema_operator.scripts.script import Source
+from schema_operator.scripts.script import BatchKey, Source
 
 READY = {
     "one statement": ("DROP INDEX a;", [("DROP INDEX a", 1)]),
@@ -136,3 +137,12 @@ def test_what_a_statement_destroys_is_kept_with_it(
     else:
         assert [{key: one[key] for key in wanted} for one, wanted in zip(found, expected, strict=True)] == expected
     assert written.get("unread", False) is unread
+
+
+def test_what_is_done_in_batches_is_done_at_once() -> None:
+    text = "-- schema-operator: batch=item.id\nDELETE FROM :t WHERE id > :batch_after AND id <= :batch_upto"
+    found = down_steps(replace(Source("f", text, ""), batch=BatchKey(None, "item", "id")), {"t": "item"})
+    assert found.obstacle is None
+    ((sql, line),) = [(one.sql.split(), one.line) for one in found.statements]
+    assert (" ".join(sql), line) == ('DELETE FROM "item" WHERE id IS NOT NULL AND id IS NOT NULL', 2)
+    assert found.statements[0].destroyed == ()
