@@ -176,6 +176,9 @@ class SchemaMigrationSpec(ApiModel):
     """The database to change; cannot be changed afterwards."""
     description: Annotated[str, StringConstraints(max_length=1024)] | None = None
     """What this is about; stored with each version this resource applies."""
+    suspend: bool = False
+    """While true, no run is started, and one that works is stopped at a safe point: what it was doing is cancelled in
+    the server and rolled back, what was committed stays. Set back to false, the next run goes on from there."""
     scripts: ScriptSource
     """Where the scripts are."""
     version: VersionText | None = None
@@ -236,14 +239,17 @@ class BatchesSpec(ApiModel):
 
 @unique
 class ConditionType(StrEnum):
-    """The conditions of a SchemaMigration."""
+    """The conditions of a SchemaMigration, in the order of the status.
+
+    Who reads the first that speaks (kstatus) must find Reconciling or Stalled before Ready.
+    """
 
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
-    READY = "Ready"
     VALIDATED = "Validated"
     APPLIED = "Applied"
     VERIFIED = "Verified"
+    READY = "Ready"
 
 
 @unique
@@ -258,6 +264,7 @@ class State(StrEnum):
     APPLIED = "Applied"
     ROLLED_BACK = "RolledBack"
     STALLED = "Stalled"
+    SUSPENDED = "Suspended"
 
 
 @unique

@@ -112,6 +112,20 @@ class Cluster:
             if error.status != NOT_FOUND:
                 raise
 
+    async def stop_job(self, namespace: str, name: str) -> None:
+        """Let a Job stop its pod and stay; one that is gone already is fine."""
+        try:
+            await self._call(
+                "PATCH",
+                f"/apis/batch/v1/namespaces/{namespace}/jobs/{quote(name)}",
+                [("fieldManager", FIELD_MANAGER)],
+                {"spec": {"suspend": True}},
+                content_type="application/merge-patch+json",
+            )
+        except ApiError as error:
+            if error.status != NOT_FOUND:
+                raise
+
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
         return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from schema_operator.api.model import GROUP
 
@@ -33,11 +36,23 @@ _EVENT_NAME_HEAD = 200
 """An Event's name has 253 characters at most; 17 are the dot and the digest."""
 
 
-def work_digest(*, migration: tuple[str, int], target: tuple[str, int], scripts: str, requested_at: str | None) -> str:
+def asked(spec: Mapping[str, Any], apart: Iterable[str]) -> str:
+    """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards."""
+    kept = copy.deepcopy(dict(spec))
+    for path in apart:
+        *outer, last = path.split(".")
+        inner: Any = kept
+        for key in outer:
+            inner = inner.get(key, {})
+        inner.pop(last, None)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def work_digest(*, migration: tuple[str, str], target: tuple[str, str], scripts: str, requested_at: str | None) -> str:
     """Tell one piece of work from another.
 
-    A change of the resource, of its target, of its scripts or of the request annotation is new work. `migration` and
-    `target` are uid and generation.
+    A change of what is asked for, of the target, of the scripts or of the request annotation is new work. `migration`
+    and `target` are a uid and what `asked` gives.
     """
     text = json.dumps([migration, target, scripts, requested_at])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -18,6 +18,10 @@ from schema_operator.controller import names
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
+WHEN_OF_MIGRATION = ("scripts", "suspend")
+"""Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
+WHEN_OF_TARGET: tuple[str, ...] = ()
+"""Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 
 _OUTCOMES = {
@@ -53,6 +57,8 @@ class Migration:
     name: str
     uid: str
     generation: int
+    asked: str
+    """Digest of what the spec asks for, without when it may be done and without the scripts, which have their own."""
     deleting: bool
     requested_at: str | None
     spec: SchemaMigrationSpec
@@ -68,6 +74,8 @@ class Target:
     name: str
     uid: str
     generation: int
+    asked: str
+    """Digest of what the spec says but for when something may be done."""
     spec: TargetDatabaseSpec
     status: TargetDatabaseStatus
     resource_version: str = ""
@@ -107,6 +115,8 @@ class Run:
     pod: str | None
     ended: Ended | None
     trouble: Trouble | None
+    stopping: bool = False
+    """Whether its Job was told to stop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +143,7 @@ def migration_of(body: Mapping[str, Any]) -> Migration:
         name=meta["name"],
         uid=meta["uid"],
         generation=meta["generation"],
+        asked=names.asked(body["spec"], WHEN_OF_MIGRATION),
         deleting="deletionTimestamp" in meta,
         requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
         spec=SchemaMigrationSpec.model_validate(body["spec"]),
@@ -158,6 +169,7 @@ def target_of(body: Mapping[str, Any]) -> Target:
         name=meta["name"],
         uid=meta["uid"],
         generation=meta["generation"],
+        asked=names.asked(body["spec"], WHEN_OF_TARGET),
         spec=TargetDatabaseSpec.model_validate(body["spec"]),
         status=_readable(TargetDatabaseStatus, body.get("status")),
         resource_version=meta["resourceVersion"],
@@ -216,6 +228,7 @@ def _run(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Run:
         pod=pod["metadata"]["name"] if pod else None,
         ended=_ended(job, pod, state.get("terminated")),
         trouble=_trouble(pod, state.get("waiting")) if pod else None,
+        stopping=job.get("spec", {}).get("suspend", False),
     )
 
 
@@ -241,9 +254,22 @@ def _ended(job: Mapping[str, Any], pod: Mapping[str, Any] | None, terminated: Ma
         )
     if found is not None:
         return found
+    if _stopped(job, pod):
+        return Ended(
+            outcome=RunOutcome.STOPPED,
+            reason=Reason.STOPPED,
+            message="the run was stopped; nothing is half done, the history in the database decides what is left to do",
+        )
     if _true_condition(job, "Failed") is None and _true_condition(job, "Complete") is None:
         return None
     return _vanished(_disruption(pod))
+
+
+def _stopped(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> bool:
+    """Tell whether a Job that was told to stop has none of its pods left (API reference, JobStatus)."""
+    status = job.get("status", {})
+    at_work = status.get("active", 0) or status.get("terminating", 0)
+    return _true_condition(job, "Suspended") is not None and not at_work and pod is None
 
 
 def _vanished(disruption: str | None) -> Ended:

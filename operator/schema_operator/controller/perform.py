@@ -18,7 +18,10 @@ from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigr
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import jobs, names, source
 from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
-from schema_operator.controller.decide import Decision, Event, decide, not_started, timestamp, unreadable
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.settled import not_started
+from schema_operator.controller.deciding.statuses import timestamp, unreadable
 from schema_operator.controller.observation import (
     CONTAINER,
     Ended,
@@ -147,6 +150,8 @@ class Performer:
         migration = seen.migration
         for name in decision.delete:
             await self.cluster.delete_job(migration.namespace, name)
+        for name in decision.stop:
+            await self.cluster.stop_job(migration.namespace, name)
         if decision.start is not None and seen.target is not None:
             decision = await self._start(seen, seen.target, decision, decision.start)
         if decision.target_report is not None and seen.target is not None:

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from schema_operator.api.schema_migration import RunOutcome
 from schema_operator.api.target_database import TargetConditionType, TargetDatabaseStatus, TargetRun
-from schema_operator.controller.decide import CONNECTION_REASONS, Verdict, succeeded, timestamp
+from schema_operator.controller.deciding.attempts import CONNECTION_REASONS
+from schema_operator.controller.deciding.statuses import Verdict, succeeded, timestamp
 from schema_operator.controller.observation import Ended, Target
 
 RUNS_KEPT = 50

@@ -8,7 +8,7 @@ from schema_operator.api.report import Action, Outcome, RunReport
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
 from schema_operator.controller import names
-from schema_operator.controller.decide import timestamp
+from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import Ended, Migration, Observation, Run, Target
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -26,15 +26,18 @@ def ago(seconds: float) -> str:
     return timestamp(NOW - timedelta(seconds=seconds))
 
 
-def migration(*, generation: int = 1, status: SchemaMigrationStatus | None = None, deleting: bool = False) -> Migration:
+def migration(
+    *, generation: int = 1, status: SchemaMigrationStatus | None = None, deleting: bool = False, **spec: object
+) -> Migration:
     return Migration(
         namespace="shop",
         name="shop",
         uid=UID,
         generation=generation,
+        asked=f"asked {generation}",
         deleting=deleting,
         requested_at=None,
-        spec=SchemaMigrationSpec.model_validate(SPEC),
+        spec=SchemaMigrationSpec.model_validate(SPEC | spec),
         status=status or SchemaMigrationStatus(),
     )
 
@@ -49,13 +52,17 @@ def target(*, generation: int = 1, limit: int = 5) -> Target:
         name="shop",
         uid="target-uid",
         generation=generation,
+        asked=f"asked {generation}",
         spec=TargetDatabaseSpec.model_validate(spec),
         status=TargetDatabaseStatus(),
     )
 
 
 def work(generation: int = 1) -> str:
-    return names.work_digest(migration=(UID, generation), target=("target-uid", 1), scripts=SCRIPTS, requested_at=None)
+    asked = f"asked {generation}"
+    return names.work_digest(
+        migration=(UID, asked), target=("target-uid", "asked 1"), scripts=SCRIPTS, requested_at=None
+    )
 
 
 def run(

@@ -7,7 +7,10 @@ import pytest
 
 from schema_operator.api.report import Action, Outcome, Progress, VerificationReport, VerificationResult
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, RunStatus, SchemaMigrationStatus, State
-from schema_operator.controller.decide import Decision, Verdict, decide, not_started, succeeded
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.settled import not_started
+from schema_operator.controller.deciding.statuses import Verdict, succeeded
 from schema_operator.controller.observation import Observation, Trouble
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import (

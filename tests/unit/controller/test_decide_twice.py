@@ -15,7 +15,10 @@ from schema_operator.api.schema_migration import (
 )
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import names
-from schema_operator.controller.decide import Decision, decide, not_started, unreadable
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.settled import not_started
+from schema_operator.controller.deciding.statuses import unreadable
 from schema_operator.controller.observation import Observation, Run, Trouble
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import (
@@ -32,7 +35,9 @@ from unit.controller.scenes import (
     work,
 )
 
-OTHER = names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts="other", requested_at=None)
+OTHER = names.work_digest(
+    migration=(UID, "asked 1"), target=("target-uid", "asked 1"), scripts="other", requested_at=None
+)
 
 
 def conditions(decision: Decision) -> dict[str, str]:

@@ -15,7 +15,9 @@ from unit.controller.scenes import report, run
 JOB = "shop-12345678-1"
 
 
-def job(name: str = JOB, created: str = "2026-11-22T12:00:00Z", **status: Any) -> dict[str, Any]:
+def job(
+    name: str = JOB, created: str = "2026-11-22T12:00:00Z", spec: dict[str, Any] | None = None, **status: Any
+) -> dict[str, Any]:
     return {
         "metadata": {
             "name": name,
@@ -23,6 +25,7 @@ def job(name: str = JOB, created: str = "2026-11-22T12:00:00Z", **status: Any) -
             "labels": {names.WORK: "w"},
             "annotations": {names.NUMBER: "1", names.FAILURES: "0", names.GENERATION: "1", names.RECHECK: "false"},
         },
+        "spec": spec or {},
         "status": status,
     }
 
@@ -99,6 +102,9 @@ def test_how_a_container_ended(state: dict[str, Any], outcome: RunOutcome, reaso
     assert (found.outcome, found.reason, found.counted) == (outcome, reason, counted)
 
 
+SUSPENDED = [condition("Suspended")]
+STOP = {"suspend": True}
+
 RUNS = [
     ("no pod yet", job(), None, False, None, None),
     ("pod without a container", job(), pod(), False, None, None),
@@ -145,6 +151,17 @@ RUNS = [
         None,
         None,
     ),
+    ("told to stop, its pod still there", job(conditions=SUSPENDED, spec=STOP), pod({"running": {}}), True, None, None),
+    ("told to stop, its pod going", job(conditions=SUSPENDED, spec=STOP, terminating=1), None, False, None, None),
+    ("told to stop, and its pod is gone", job(conditions=SUSPENDED, spec=STOP), None, False, "Stopped Stopped", None),
+    (
+        "told to stop, and ended before",
+        job(conditions=SUSPENDED, spec=STOP),
+        pod({"terminated": terminated(0, message(Outcome.DONE))}),
+        True,
+        "Done",
+        None,
+    ),
     (
         "drained",
         job(),
@@ -172,6 +189,7 @@ def test_what_is_seen_of_a_run(
 ) -> None:
     (found,) = runs_of([of], [with_pod] if with_pod else [])
     assert found.started is started
+    assert found.stopping is bool(of["spec"])
     assert (found.trouble.reason if found.trouble else None) == trouble
     if found.ended is None:
         assert end is None

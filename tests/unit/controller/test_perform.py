@@ -155,9 +155,12 @@ async def test_two_migrations_writing_one_target_do_not_undo_each_other_and_hold
 
 
 def _work() -> str:
-    digest = see(migration_of(MIGRATION).spec, {}).digest
+    migration, target = migration_of(MIGRATION), target_of(TARGET)
+    digest = see(migration.spec, {}).digest
     assert digest is not None
-    return names.work_digest(migration=(UID, 1), target=("target-uid", 1), scripts=digest, requested_at=None)
+    return names.work_digest(
+        migration=(UID, migration.asked), target=(target.uid, target.asked), scripts=digest, requested_at=None
+    )
 
 
 def reported(name: str, end: Ended) -> Callable[[Target], TargetDatabaseStatus]:

@@ -1,0 +1,1 @@
+"""What `decide` is made of; all of it pure."""

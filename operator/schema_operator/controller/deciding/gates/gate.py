@@ -1,0 +1,33 @@
+"""What a gate says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from schema_operator.api.schema_migration import State
+from schema_operator.controller.deciding.statuses import Verdicts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why no run is started now.
+
+    `stalled` says that only a change can help: the resource is Stalled. Otherwise it waits, which is neither
+    Reconciling nor Stalled, unless `working` says that the controller itself goes on soon.
+    """
+
+    state: State
+    reason: str
+    message: str
+    requeue: float | None = None
+    """Seconds after which to ask again; absent where something that is watched will change."""
+    stalled: bool = False
+    working: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What one gate says: the conditions it shows, and why it holds, if it does."""
+
+    verdicts: Verdicts = field(default_factory=dict)
+    hold: Hold | None = None

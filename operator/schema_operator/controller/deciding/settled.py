@@ -1,0 +1,211 @@
+"""No run is in flight: the last recorded one decides what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schema_operator.api.duration import seconds
+from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
+from schema_operator.api.target_database import Retries
+from schema_operator.controller import names
+from schema_operator.controller.deciding.attempts import (
+    CONNECTION_REASONS,
+    PROBLEM_RECHECK_SECONDS,
+    RECHECKED,
+    RECHECKED_SLOWLY,
+    SECRET_RECHECK_SECONDS,
+    backoff,
+    due,
+    uncounted_wait,
+)
+from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.gates import Passages, passages
+from schema_operator.controller.deciding.statuses import (
+    Verdict,
+    observed,
+    ready,
+    reconciling,
+    stalled,
+    timestamp,
+    waiting,
+    with_state,
+)
+from schema_operator.controller.deciding.work import work_of
+from schema_operator.controller.jobs import Start
+from schema_operator.controller.observation import Observation, Target
+from schema_operator.errors import Reason
+
+
+def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
+    """Decide by the last recorded run."""
+    name = seen.migration.spec.database.name
+    if seen.target is None and not _invalid(seen):
+        message = (
+            f"the TargetDatabase {name} does not exist in namespace {seen.migration.namespace}; "
+            "create it, or make a SchemaMigration that names another"
+        )
+        return stalled(seen, base, Reason.TARGET_NOT_FOUND, message, requeue=PROBLEM_RECHECK_SECONDS, validated=False)
+    if seen.problem is not None:
+        waits = seen.problem.reason is Reason.CONFIG_MAP_NOT_FOUND
+        requeue = PROBLEM_RECHECK_SECONDS if waits else None
+        return stalled(seen, base, seen.problem.reason, str(seen.problem), requeue=requeue, validated=False)
+    work = work_of(seen)
+    last = base.runs[0] if base.runs else None
+    if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
+        return start(seen, base, failures=0)
+    return _after(seen, base, seen.target, last, last.outcome)
+
+
+def _invalid(seen: Observation) -> bool:
+    return seen.problem is not None and seen.problem.reason is Reason.INVALID_SPEC
+
+
+def _after(
+    seen: Observation, base: SchemaMigrationStatus, target: Target, last: RunStatus, outcome: RunOutcome
+) -> Decision:
+    retries = target.spec.policy.retries
+    match outcome:
+        case RunOutcome.DONE:
+            return ready(seen, base, last)
+        case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
+            return _stalled_by_run(seen, base, last, retries)
+        case RunOutcome.RETRYABLE | RunOutcome.KILLED:
+            if last.failures > retries.limit:
+                return _exhausted(seen, base, last, retries)
+            wait = backoff(last.failures, retries) if last.failures else uncounted_wait(outcome, last.number)
+            return _again(seen, base, last, wait)
+        case RunOutcome.LOCK_HELD | RunOutcome.STOPPED | RunOutcome.UNKNOWN:
+            return _again(seen, base, last, uncounted_wait(outcome, last.number))
+
+
+def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, recheck: bool = False) -> Decision:
+    """Start a run, unless a gate holds it."""
+    work = work_of(seen)
+    if work is None or seen.scripts_digest is None:
+        return Decision()
+    migration = seen.migration
+    number = _next_number(seen, base, work)
+    through = passages(seen, base)
+    if through.hold is not None:
+        # A run that would only look again at what made the resource Stalled: it stays so.
+        return Decision(status=base, requeue=through.hold.requeue) if recheck else _held(seen, base, through)
+    begun = Start(
+        name=names.job_name(migration.name, migration.uid, work, number),
+        work=work,
+        number=number,
+        failures=failures,
+        recheck=recheck,
+        scripts_digest=seen.scripts_digest,
+    )
+    current = RunStatus(
+        name=begun.name,
+        work=work,
+        number=number,
+        failures=failures,
+        generation=migration.generation,
+        started_at=timestamp(seen.now),
+    )
+    following = base.model_copy(
+        update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}
+    )
+    if recheck:
+        return Decision(status=observed(seen, following), start=begun)
+    verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
+    verdicts = through.verdicts | reconciling(verdict)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun)
+
+
+def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
+    """Say why no run is started."""
+    hold = through.hold
+    if hold is None:
+        return Decision()
+    if hold.stalled:
+        return stalled(seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None)
+    verdict = Verdict("False", hold.reason, hold.message)
+    verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
+    following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
+    return Decision(status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue)
+
+
+def _next_number(seen: Observation, base: SchemaMigrationStatus, work: str) -> int:
+    """Give the number of the next run.
+
+    Not simply from 1 where the last run was at other work: a ConfigMap that is changed and changed back, or an
+    annotation that is taken away again, gives the same work once more, and a Job's name must not be used twice.
+    """
+    numbers = [item.number for item in (*seen.runs, *(base.runs or ())) if item.work == work]
+    return max(numbers, default=0) + 1
+
+
+def not_started(
+    seen: Observation, reason: str, message: str, *, again: float | None, instead_of: Decision | None = None
+) -> Decision:
+    """Say that a run could not be started: tried again after `again` seconds, or Stalled where that is None.
+
+    What `instead_of` has recorded of the run before stays recorded.
+    """
+    recorded = instead_of or Decision()
+    base = (recorded.status or seen.migration.status).model_copy(update={"current_run": None, "progress": None})
+    if again is None:
+        said = stalled(seen, base, reason, message, requeue=None, validated=False)
+    else:
+        verdicts = reconciling(Verdict("False", reason, message))
+        said = Decision(status=with_state(seen, base, State.PENDING, verdicts), requeue=again)
+    return replace(said, target_report=recorded.target_report, events=(*recorded.events, *said.events))
+
+
+def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait: float) -> Decision:
+    """Try once more when the wait is over."""
+    when = due(seen, last, wait)
+    through = passages(seen, base)
+    if seen.now >= when or through.hold is not None:
+        return start(seen, base, failures=last.failures)
+    reason = last.reason or last.outcome or "Retrying"
+    verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(when)}")
+    following = base.model_copy(update={"retry_at": timestamp(when)})
+    return Decision(
+        status=with_state(seen, following, State.PENDING, through.verdicts | reconciling(verdict)),
+        requeue=(when - seen.now).total_seconds(),
+    )
+
+
+def _exhausted(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, retries: Retries) -> Decision:
+    message = (
+        f"given up after {last.failures} failed attempts, the last one because of {last.reason}: {last.message}; "
+        f"remove the cause; it is tried again by itself, or at once when the annotation {names.REQUESTED_AT} "
+        "gets a new value"
+    )
+    return _stalled_or_recheck(
+        seen, base, last, Reason.RETRIES_EXHAUSTED, message, wait=seconds(retries.max_backoff), validated=None
+    )
+
+
+def _stalled_by_run(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, retries: Retries) -> Decision:
+    reason = last.reason or last.outcome or "Failed"
+    wait = RECHECKED.get(Reason(reason)) if reason in RECHECKED else None
+    if wait is None and reason in RECHECKED_SLOWLY:
+        wait = seconds(retries.max_backoff)
+    refused = last.outcome is RunOutcome.REFUSED and reason not in CONNECTION_REASONS
+    return _stalled_or_recheck(
+        seen, base, last, reason, last.message or reason, wait=wait, validated=False if refused else None
+    )
+
+
+def _stalled_or_recheck(
+    seen: Observation,
+    base: SchemaMigrationStatus,
+    last: RunStatus,
+    reason: str,
+    message: str,
+    *,
+    wait: float | None,
+    validated: bool | None,
+) -> Decision:
+    said = stalled(seen, base, reason, message, requeue=None, validated=validated, last=last)
+    if wait is None or said.status is None:
+        return said
+    when = due(seen, last, max(wait, SECRET_RECHECK_SECONDS))
+    if seen.now >= when:
+        return start(seen, said.status, failures=last.failures, recheck=True)
+    return Decision(status=said.status, events=said.events, requeue=(when - seen.now).total_seconds())
