@@ -123,3 +123,30 @@ def test_a_target_that_appears_later_is_used(shop: Shop) -> None:
     shop.apply(database())
     shop.until(lambda found: "Stalled" not in conditions(found["status"]))
     assert conditions(shop.settled())["Ready"] == "True Applied"
+
+
+def suspend(shop: Shop, *, on: bool) -> None:
+    shop.kubectl("patch", "sm", "shop", "--type=merge", "-p", f'{{"spec": {{"suspend": {str(on).lower()}}}}}')
+
+
+def test_a_run_is_suspended_in_the_middle_and_goes_on_when_it_may(shop: Shop) -> None:
+    fast = {"version": "1", "up": "CREATE TABLE fast ();", "down": "DROP TABLE fast;"}
+    slow = {"version": "2", "up": "CREATE TABLE slow (); SELECT pg_sleep(20);", "down": "DROP TABLE slow;"}
+    shop.migrate(fast, slow)
+    shop.until(lambda found: at_work(found) and shop.versions() == ["1"])
+    suspend(shop, on=True)
+    suspended = shop.until(lambda found: found.get("status", {}).get("state") == "Suspended")["status"]
+    assert conditions(suspended)["Ready"] == "False Suspended"
+    assert not {"Reconciling", "Stalled"} & conditions(suspended).keys()
+    assert (suspended["runs"][0]["outcome"], suspended["runs"][0]["failures"]) == ("Stopped", 0)
+    assert shop.versions() == ["1"]
+    assert shop.query("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'schema-operator%'") == [(0,)]
+    shop.kubectl("patch", "sm", "shop", "--type=merge", "-p", '{"metadata": {"annotations": {"a": "b"}}}')
+    suspend(shop, on=False)
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert shop.versions() == ["1", "2"]
+    suspend(shop, on=True)
+    kept = shop.until(lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])["status"]
+    assert conditions(kept)["Ready"] == "True Applied"
+    assert kept["runs"] == status["runs"]

@@ -20,7 +20,7 @@ STATUS = CHECKOUT / "docs/status.md"
 CONTROLLER = CHECKOUT / "operator/schema_operator/controller"
 OWN = "Reasons of the controller"
 """Heading of the table for reasons that are no `Reason`."""
-SAID_BY_NAME = {"Verdict", "not_started"}
+SAID_BY_NAME = {"Verdict", "not_started", "Hold"}
 """Calls whose second argument is a reason."""
 OF_EVENTS = {"UpToDate"}
 """Reasons of Events that stand in no condition."""
@@ -47,7 +47,8 @@ def literals(path: Path) -> Iterator[str]:
     """Give the reasons that a module of the controller writes as text."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in SAID_BY_NAME:
-            yield from (str(one.value) for one in node.args[1:2] if isinstance(one, ast.Constant))
+            said = [*node.args[1:2], *(one.value for one in node.keywords if one.arg == "reason")]
+            yield from (str(one.value) for one in said if isinstance(one, ast.Constant))
 
 
 def anchors(text: str) -> set[str]:
@@ -64,7 +65,7 @@ def test_every_reason_has_one_row_and_no_row_is_unknown() -> None:
 
 def test_every_reason_of_the_controller_has_one_row_and_no_row_is_unknown() -> None:
     documented = rows(section(STATUS.read_text(), OWN))
-    said = set(chain.from_iterable(literals(path) for path in CONTROLLER.glob("*.py")))
+    said = set(chain.from_iterable(literals(path) for path in CONTROLLER.rglob("*.py")))
     assert "Progressing" in said
     assert sorted(documented) == sorted(said | OF_EVENTS | {State.APPLIED.value, State.ROLLED_BACK.value})
 
