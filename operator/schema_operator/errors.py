@@ -67,6 +67,7 @@ class Reason(StrEnum):
     INVALID_CONNECTION = "InvalidConnection"
     AUTH_FAILED = "AuthFailed"
     DATABASE_NOT_FOUND = "DatabaseNotFound"
+    DATABASE_MOVED = "DatabaseMoved"
     UNREACHABLE = "Unreachable"
     TLS_FAILED = "TlsFailed"
     NOT_PRIMARY = "NotPrimary"

@@ -25,6 +25,10 @@ Jobs: credentials are mounted into the runner's pod by reference. */}}
 - apiGroups: [schema-operator.dev]
   resources: [schemamigrations, targetdatabases]
   verbs: [get, list, watch]
+# Only metadata.finalizers is ever patched.
+- apiGroups: [schema-operator.dev]
+  resources: [schemamigrations]
+  verbs: [patch]
 - apiGroups: [schema-operator.dev]
   resources: [schemamigrations/status, targetdatabases/status]
   verbs: [patch]

@@ -96,6 +96,10 @@ VARIABLE_NAME_LIMIT = 63
 VARIABLE_VALUE_LIMIT = 1024
 
 
+ACCEPT_DATABASE = "schema-operator.dev/accept-database"
+"""Annotation of a SchemaMigration: another database than before is meant, `SYSTEMIDENTIFIER/NAME`."""
+
+
 class SecretFile(Record, frozen=True, kw_only=True):
     """One key of a Secret, as a file in the runner's file system.
 
@@ -219,6 +223,28 @@ class Requirements(Record, frozen=True, kw_only=True):
     """Extensions that must be installed in the database."""
 
 
+class DatabaseIdentity(Record, frozen=True, kw_only=True):
+    """Which database it is, whatever leads there."""
+
+    system_identifier: str = ""
+    """Identifier of the PostgreSQL cluster; empty where the role may not read it."""
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> DatabaseIdentity:
+        """Read what `str` gives."""
+        identifier, _, name = text.partition("/")
+        return cls(system_identifier=identifier, name=name)
+
+    def __str__(self) -> str:
+        return f"{self.system_identifier}/{self.name}"
+
+    def may_be(self, other: DatabaseIdentity) -> bool:
+        """Whether nothing says that these are two databases."""
+        known = self.system_identifier and other.system_identifier
+        return self.name == other.name and (not known or self.system_identifier == other.system_identifier)
+
+
 class ScriptFolder(Record, frozen=True, kw_only=True):
     """A folder of script files: `label` is what messages call it (a ConfigMap's name)."""
 
@@ -267,6 +293,12 @@ class RunRequest(Record, frozen=True, kw_only=True):
     allow: tuple[Acknowledgement, ...] = ()
     """What somebody has said is meant."""
     batches: BatchLimits = BatchLimits()
+    undo: bool = False
+    """Roll back all that this resource has applied, with what is stored in the database: no scripts are needed."""
+    expected: DatabaseIdentity | None = None
+    """The database the runs before have worked on; on another one, the run is refused."""
+    accepted: DatabaseIdentity | None = None
+    """Another database that somebody has said is meant."""
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
 

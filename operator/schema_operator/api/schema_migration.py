@@ -137,12 +137,22 @@ class Variable(ApiModel):
     """What is filled in; no secret, because whoever may read the resource or the history may read it."""
 
 
+class MigrationReference(ApiModel):
+    """A SchemaMigration in the same namespace."""
+
+    name: ResourceName
+    """Name of the SchemaMigration."""
+
+
 class RequiresSpec(ApiModel):
-    """What must be in the database before anything is applied."""
+    """What must be there before anything is applied."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
-            rule("has(self.versions) || has(self.extensions)", "at least one of versions and extensions is needed")
+            rule(
+                "has(self.versions) || has(self.extensions) || has(self.migrations)",
+                "at least one of versions, extensions and migrations is needed",
+            )
         )
     )
 
@@ -160,6 +170,20 @@ class RequiresSpec(ApiModel):
     ) = None
     """Extensions that must be installed in the database, by the names they have in pg_extension, for example postgis.
     One that is missing refuses the run (MissingDependency)."""
+    migrations: (
+        Annotated[list[MigrationReference], Field(min_length=1, max_length=50, json_schema_extra=keyed_by("name"))]
+        | None
+    ) = None
+    """SchemaMigrations that must be Ready before a run of this one is started, of this database or of another. Until
+    then it waits (WaitingForMigration). Those that require each other are Stalled (DependencyCycle)."""
+
+
+@unique
+class DeletionPolicy(StrEnum):
+    """What becomes of the schema when the resource is deleted."""
+
+    RETAIN = "Retain"
+    ROLLBACK = "Rollback"
 
 
 class SchemaMigrationSpec(ApiModel):
@@ -193,7 +217,7 @@ class SchemaMigrationSpec(ApiModel):
     """Values for variables that scripts use as psql does: `:'name'` becomes a literal, `:"name"` an identifier, `:name`
     an identifier or a number. Values are quoted, never pasted. Only what is named here is filled in."""
     requires: RequiresSpec | None = None
-    """What must be in the database before anything is applied; a run without it is refused and changes nothing."""
+    """What must be there before anything is applied; without it, nothing is changed."""
     baseline: ReachedVersion | None = None
     """The version that a schema made by other means has already. In a database that has no history of the scripts yet,
     those up to it are recorded as applied and are not run. Once that is recorded, it does nothing and may stay."""
@@ -207,6 +231,10 @@ class SchemaMigrationSpec(ApiModel):
     of the spec after that was shown."""
     batches: BatchesSpec | None = None
     """How scripts that are done in batches go through a table."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
+    """What becomes of the schema when this resource is deleted. Retain: it stays as it is. Rollback: what this resource
+    has applied is rolled back first, as with version "0"; the deletion waits for that, and is let go at once by Retain.
+    """
 
 
 class BatchesSpec(ApiModel):
@@ -370,6 +398,15 @@ class RunStatus(ApiModel):
     """When it ended."""
 
 
+class DatabaseStatus(ApiModel):
+    """Which database it is, whatever leads there."""
+
+    system_identifier: str | None = None
+    """Identifier of the PostgreSQL cluster; absent where the role may not read it."""
+    name: str
+    """Name of the database."""
+
+
 class SchemaMigrationStatus(ApiModel):
     """What is known of the migration. The truth is the history in the database; this is a view of it."""
 
@@ -379,6 +416,8 @@ class SchemaMigrationStatus(ApiModel):
     """One word for people."""
     version: str | None = None
     """Highest version of this resource in the database, "0" for none; absent before the first run."""
+    database: DatabaseStatus | None = None
+    """The database the runs have worked on. A run that finds itself on another one is refused (DatabaseMoved)."""
     progress: ProgressStatus | None = None
     """What the run is doing; present only while one runs."""
     conditions: Annotated[list[Condition], Field(max_length=20, json_schema_extra=keyed_by("type"))] = Field(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -28,6 +28,7 @@ CONNECTIONS = 8
 _OK = range(200, 300)
 NOT_FOUND = 404
 CONFLICT = 409
+UNPROCESSABLE = 422
 _ANYTHING = "application/json, */*"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
@@ -36,9 +37,11 @@ _OURS = f"/apis/{GROUP}/{API_VERSION}"
 class ApiError(Exception):
     """The API server said no, or could not be reached (`status` 0). The message holds no object, so no secret."""
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
+    def __init__(self, status: int, reason: str, message: str, *, ending: bool = False) -> None:
         super().__init__(f"{status} {reason}: {message}")
         self.status = status
+        self.ending = ending
+        """Whether nothing can be created because the namespace is being deleted."""
         self.reason = reason
         self.message = message
 
@@ -95,6 +98,11 @@ class Cluster:
         """List Jobs by label."""
         return await self._list(f"/apis/batch/v1/namespaces/{namespace}/jobs", selector)
 
+    async def unfinished_jobs(self, namespace: str | None, selector: str) -> list[dict[str, Any]]:
+        """List the Jobs by label that have not succeeded, of all namespaces where none is given."""
+        where = f"/namespaces/{namespace}" if namespace else ""
+        return await self._list(f"/apis/batch/v1{where}/jobs", selector, [("fieldSelector", "status.successful=0")])
+
     async def pods(self, namespace: str, selector: str) -> list[dict[str, Any]]:
         """List pods by label."""
         return await self._list(f"/api/v1/namespaces/{namespace}/pods", selector)
@@ -126,13 +134,47 @@ class Cluster:
             if error.status != NOT_FOUND:
                 raise
 
+    async def is_ending(self, namespace: str) -> bool:
+        """Tell whether a namespace is being deleted or gone; asked by what it lets one create, as a trial."""
+        about = {"kind": "Namespace", "name": namespace, "namespace": namespace}
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{FIELD_MANAGER}-", "namespace": namespace},
+            "involvedObject": about,
+        }
+        try:
+            await self._call("POST", f"/api/v1/namespaces/{namespace}/events", [("dryRun", "All")], event)
+        except ApiError as error:
+            if error.status == NOT_FOUND or error.ending:
+                return True
+            raise
+        return False
+
+    async def set_finalizers(self, meta: Mapping[str, str], finalizers: Sequence[str]) -> str:
+        """Write the finalizers of a SchemaMigration as last seen at `resourceVersion`; give the new one.
+
+        Raises `ApiError` with 409 where it has changed since, 404 where it is gone, and 422 where it is being deleted
+        and a finalizer is new.
+        """
+        body = {"metadata": {"resourceVersion": meta["resourceVersion"], "finalizers": list(finalizers)}}
+        answer = await self._call(
+            "PATCH",
+            f"{_OURS}/namespaces/{meta['namespace']}/schemamigrations/{quote(meta['name'])}",
+            [("fieldManager", FIELD_MANAGER)],
+            body,
+            content_type="application/merge-patch+json",
+            accept=_METADATA_ONLY,
+        )
+        return str(json.loads(answer)["metadata"]["resourceVersion"])
+
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
         return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)
 
-    async def apply_migration_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
+    async def apply_migration_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> str:
         """Write the whole status of a SchemaMigration; see `_apply_status`."""
-        await self._apply_status("SchemaMigration", "schemamigrations", meta, status)
+        return await self._apply_status("SchemaMigration", "schemamigrations", meta, status)
 
     async def apply_target_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
         """Write the whole status of a TargetDatabase; see `_apply_status`."""
@@ -144,8 +186,8 @@ class Cluster:
         path = f"/api/v1/namespaces/{namespace}/pods/{quote(pod)}/log"
         return (await self._call("GET", path, query, seconds=LOG_SECONDS)).decode(errors="replace")
 
-    async def _apply_status(self, kind: str, plural: str, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
-        """Write a status that was decided upon the object at `resourceVersion`.
+    async def _apply_status(self, kind: str, plural: str, meta: Mapping[str, str], status: Mapping[str, Any]) -> str:
+        """Write a status that was decided upon the object at `resourceVersion`; give the new one.
 
         `meta` has namespace, name and resourceVersion. Raises `ApiError` with 409 where the object has changed since,
         or is another of the same name (a uid alone is not compared when a subresource is applied), and 404 where it is
@@ -153,13 +195,15 @@ class Cluster:
         """
         body = {"apiVersion": f"{GROUP}/{API_VERSION}", "kind": kind, "metadata": dict(meta), "status": status}
         query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-        await self._call(
+        answer = await self._call(
             "PATCH",
             f"{_OURS}/namespaces/{meta['namespace']}/{plural}/{quote(meta['name'])}/status",
             query,
             body,
             content_type="application/apply-patch+yaml",
+            accept=_METADATA_ONLY,
         )
+        return str(json.loads(answer)["metadata"]["resourceVersion"])
 
     async def _read(self, path: str, accept: str = _ANYTHING) -> dict[str, Any] | None:
         try:
@@ -169,8 +213,10 @@ class Cluster:
                 return None
             raise
 
-    async def _list(self, path: str, selector: str | None = None) -> list[dict[str, Any]]:
-        query = [("labelSelector", selector)] if selector else []
+    async def _list(
+        self, path: str, selector: str | None = None, also: Sequence[tuple[str, str]] = ()
+    ) -> list[dict[str, Any]]:
+        query = [*([("labelSelector", selector)] if selector else []), *also]
         return list(json.loads(await self._call("GET", path, query))["items"])
 
     async def _create(self, path: str, manifest: Mapping[str, Any]) -> bool:
@@ -214,6 +260,8 @@ class Cluster:
 def _api_error(status: int, body: bytes) -> ApiError:
     try:
         answer = json.loads(body)
-        return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")))
+        causes = (answer.get("details") or {}).get("causes") or ()
+        ending = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+        return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")), ending=ending)
     except (ValueError, AttributeError):
         return ApiError(status, "", body[:200].decode(errors="replace"))

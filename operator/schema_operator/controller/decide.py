@@ -13,11 +13,18 @@ Retryable, Killed       next attempt after a wait that doubles; Stalled when the
 LockHeld, Stopped       next attempt, none counted
 Unknown                 ask again until the history can be read; neither applied nor failed
 ======================  ====================================================================================
+
+A resource that is being deleted starts nothing more, and what works is stopped. Where `spec.deletionPolicy` is
+Rollback, what is asked for then is version "0", and the same table decides until that is done.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from schema_operator.controller import names
 from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.flight import in_flight
 from schema_operator.controller.deciding.harvest import lost, recorded
 from schema_operator.controller.deciding.settled import settle
@@ -27,8 +34,16 @@ from schema_operator.controller.observation import Observation
 
 def decide(seen: Observation) -> Decision:
     """Decide the next step for one migration."""
-    if seen.migration.deleting:
+    migration = seen.migration
+    if migration.deleting and not set(names.FINALIZERS) & set(migration.finalizers):
         return Decision()
+    if migration.undo and seen.around.namespace_ends:
+        # Where the namespace goes too, nothing can be created in it any more.
+        seen = replace(seen, migration=replace(migration, undo=False))
+    return with_finalizers(seen, _next(seen))
+
+
+def _next(seen: Observation) -> Decision:
     waiting = unrecorded(seen)
     if waiting:
         run = waiting[0]

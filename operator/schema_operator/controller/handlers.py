@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from schema_operator.controller import names
 from schema_operator.controller.cluster import Cluster
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
+from schema_operator.controller.surroundings import required_by, told_apart
 
 RESYNC_SECONDS = 60.0
 """How often every migration is looked at although nothing was heard.
@@ -43,6 +44,10 @@ class Office:
     targets: Queue
     databases: dict[Key, str] = field(default_factory=dict)
     """The TargetDatabase of each SchemaMigration."""
+    requires: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
+    """The SchemaMigrations that each SchemaMigration requires."""
+    shown: dict[Key, tuple[object, ...]] = field(default_factory=dict)
+    """What others see of each SchemaMigration."""
     generations: dict[Key, int] = field(default_factory=dict)
     """The generation of each TargetDatabase as last heard of."""
 
@@ -51,7 +56,14 @@ class Office:
         """Connect to the cluster; `image` is what runners are started from."""
         cluster = await Cluster.connect()
         performer = Performer(cluster, image)
-        return cls(cluster, performer, Queue(performer.migration), Queue(performer.target))
+        migrations = Queue(performer.migration)
+        performer.line.woken = migrations.put
+        return cls(cluster, performer, migrations, Queue(performer.target))
+
+    async def resume(self, namespaces: Sequence[str]) -> None:
+        """See what is at work before anything is heard, so that nothing is started beside it."""
+        for key in await self.performer.resume(namespaces):
+            self.migrations.put(key)
 
     async def close(self) -> None:
         """Stop looking at anything; Jobs that run go on."""
@@ -59,15 +71,29 @@ class Office:
         await self.targets.close()
         await self.cluster.close()
 
-    def migration_changed(self, key: Key, database: str) -> None:
-        """Look at a migration."""
-        self.databases[key] = database
+    def migration_changed(self, key: Key, body: Mapping[str, Any]) -> None:
+        """Look at a migration, and at those it is tied to where they see a change."""
+        self.databases[key] = body["spec"].get("database", {}).get("name", "")
         self.migrations.put(key)
+        shown = told_apart(body)
+        if self.shown.get(key) != shown:
+            self.shown[key] = shown
+            self._tied_moved(key)
+        self.requires[key] = tuple((key[0], name) for name in required_by(body["spec"]))
 
     def migration_deleted(self, key: Key, uid: str) -> None:
-        """Forget a migration."""
-        self.databases.pop(key, None)
-        self.performer.forget(uid)
+        """Forget a migration, and look at those it was tied to."""
+        self.performer.forget(key, uid)
+        self._tied_moved(key)
+        for known in (self.databases, self.requires, self.shown):
+            known.pop(key, None)
+
+    def _tied_moved(self, key: Key) -> None:
+        """Look at the migrations that require one, and at those that it requires and may be deleted after it."""
+        above = [other for other, required in self.requires.items() if key in required]
+        below = [other for other in self.requires.get(key, ()) if other in self.databases]
+        for other in (*above, *below):
+            self.migrations.put(other)
 
     def target_changed(self, key: Key, generation: int) -> None:
         """Look at a target and at every migration of it, unless only its status has changed."""
@@ -99,11 +125,11 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS)
 
 
-def register(registry: kopf.OperatorRegistry, image: str) -> None:
-    """Register all handlers."""
+def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = ()) -> None:
+    """Register all handlers of a controller for these namespaces, for all where none is given."""
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
-    kopf.on.startup(registry=registry, id="open")(_opening(image))
+    kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
     kopf.on.cleanup(registry=registry)(_close)
     kopf.on.event(GROUP, API_VERSION, "schemamigrations", registry=registry)(_migration)
     kopf.on.event(GROUP, API_VERSION, "targetdatabases", registry=registry)(_target)
@@ -112,7 +138,7 @@ def register(registry: kopf.OperatorRegistry, image: str) -> None:
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
 
 
-def _opening(image: str) -> Handler:
+def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
     async def opened(memo: kopf.Memo, **_: Any) -> None:
         office = await Office.open(image)
         if not await office.cluster.serves_our_kinds():
@@ -120,6 +146,7 @@ def _opening(image: str) -> Handler:
             # call itself healthy. While it waits here it does not answer its probes.
             await office.close()
             raise kopf.TemporaryError(f"the CRDs of {GROUP}/{API_VERSION} are not installed", delay=CRD_SECONDS)
+        await office.resume(namespaces)
         memo.office = office
         memo.resync = asyncio.create_task(office.resync())
 
@@ -133,13 +160,13 @@ async def _close(memo: kopf.Memo, **_: Any) -> None:
 
 
 async def _migration(
-    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, uid: str, spec: kopf.Spec, **_: Any
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, uid: str, body: kopf.Body, **_: Any
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
         memo.office.migration_deleted(key, uid)
     else:
-        memo.office.migration_changed(key, spec.get("database", {}).get("name", ""))
+        memo.office.migration_changed(key, body)
 
 
 async def _target(

@@ -23,6 +23,7 @@ from schema_operator.api.request import (
     ArchivePolicy,
     BatchLimits,
     ConnectionFiles,
+    DatabaseIdentity,
     LockLimits,
     Requirements,
     RunRequest,
@@ -31,7 +32,7 @@ from schema_operator.api.request import (
     TlsFiles,
     Verification,
 )
-from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, VerificationSpec
+from schema_operator.api.schema_migration import BatchesSpec, DatabaseStatus, RequiresSpec, VerificationSpec
 from schema_operator.api.size import in_bytes
 from schema_operator.api.target_database import Archives, Connection, Locks, Runner
 from schema_operator.controller import names, source
@@ -67,6 +68,7 @@ class Start:
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
     """Say what the runner is to do."""
     spec, policy = migration.spec, target.spec.policy
+    scripts = None if migration.undo else spec.scripts
     owner = requests.Resource(
         namespace=migration.namespace, name=migration.name, uid=migration.uid, generation=migration.generation
     )
@@ -75,11 +77,13 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         actor=owner.owner,
         resource=owner,
         connection=_connection_files(target.spec.connection),
-        inline=source.inline_of(spec.scripts),
+        inline=source.inline_of(scripts) if scripts else (),
         folders=tuple(
-            ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(spec.scripts)
-        ),
-        scripts_digest=start.scripts_digest,
+            ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(scripts)
+        )
+        if scripts
+        else (),
+        scripts_digest=start.scripts_digest if scripts else None,
         version=spec.version,
         description=spec.description,
         verify=tuple(_verification(item) for item in spec.verify or ()),
@@ -92,7 +96,16 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
+        undo=migration.undo,
+        expected=_known_database(migration.status.database),
+        accepted=DatabaseIdentity.parse(migration.accepts) if migration.accepts else None,
     )
+
+
+def _known_database(database: DatabaseStatus | None) -> DatabaseIdentity | None:
+    if database is None:
+        return None
+    return DatabaseIdentity(system_identifier=database.system_identifier or "", name=database.name)
 
 
 def _lock_limits(locks: Locks) -> LockLimits:

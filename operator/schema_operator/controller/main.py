@@ -47,7 +47,7 @@ def main() -> int:
     _log_as_json()
     namespaces = [item.strip() for item in os.environ.get(NAMESPACES, "").split(",") if item.strip()]
     registry = kopf.OperatorRegistry()
-    register(registry, image)
+    register(registry, image, namespaces)
     settings = kopf.OperatorSettings()
     # Scanning needs the right to list namespaces and CRDs, which an installation for some namespaces does not have.
     settings.scanning.disabled = bool(namespaces)

@@ -28,6 +28,11 @@ RECHECK = f"{GROUP}/recheck"
 REQUEST = f"{GROUP}/request"
 REQUESTED_AT = f"{GROUP}/requested-at"
 """Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec."""
+RUN_FINALIZER = f"{GROUP}/run"
+"""On a SchemaMigration while a run of it is in flight."""
+ROLLBACK_FINALIZER = f"{GROUP}/rollback"
+"""On a SchemaMigration that is to be rolled back before it goes."""
+FINALIZERS = (RUN_FINALIZER, ROLLBACK_FINALIZER)
 
 _JOB_NAME_HEAD = 45
 """A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the
@@ -37,24 +42,40 @@ _EVENT_NAME_HEAD = 200
 
 
 def asked(spec: Mapping[str, Any], apart: Iterable[str]) -> str:
-    """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards."""
+    """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards.
+
+    What holds nothing but such fields is left out too: it asks for nothing either.
+    """
     kept = copy.deepcopy(dict(spec))
     for path in apart:
-        *outer, last = path.split(".")
-        inner: Any = kept
-        for key in outer:
-            inner = inner.get(key, {})
-        inner.pop(last, None)
+        _take_out(kept, path.split("."))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def work_digest(*, migration: tuple[str, str], target: tuple[str, str], scripts: str, requested_at: str | None) -> str:
+def _take_out(spec: dict[str, Any], path: list[str]) -> None:
+    first, *inner = path
+    if not inner:
+        spec.pop(first, None)
+    elif first in spec:
+        _take_out(spec[first], inner)
+        if not spec[first]:
+            del spec[first]
+
+
+def work_digest(
+    *,
+    migration: tuple[str, str],
+    target: tuple[str, str],
+    scripts: str,
+    requested_at: str | None,
+    accepts: str | None = None,
+) -> str:
     """Tell one piece of work from another.
 
-    A change of what is asked for, of the target, of the scripts or of the request annotation is new work. `migration`
-    and `target` are a uid and what `asked` gives.
+    A change of what is asked for, of the target, of the scripts or of an annotation that asks for a run or accepts
+    another database is new work. `migration` and `target` are a uid and what `asked` gives.
     """
-    text = json.dumps([migration, target, scripts, requested_at])
+    text = json.dumps([migration, target, scripts, requested_at, *([] if accepts is None else [accepts])])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 

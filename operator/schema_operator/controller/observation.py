@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -11,14 +11,22 @@ import msgspec
 from pydantic import BaseModel, ValidationError
 
 from schema_operator.api import report as reports
+from schema_operator.api import request as requests
 from schema_operator.api.report import Outcome, Progress, RunReport
-from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationSpec, SchemaMigrationStatus
+from schema_operator.api.schema_migration import (
+    DeletionPolicy,
+    RunOutcome,
+    SchemaMigrationSpec,
+    SchemaMigrationStatus,
+)
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
+from schema_operator.api.version import NOTHING
 from schema_operator.controller import names
+from schema_operator.controller.surroundings import ALONE, Surroundings
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
-WHEN_OF_MIGRATION = ("scripts", "suspend")
+WHEN_OF_MIGRATION = ("scripts", "suspend", "deletionPolicy", "requires.migrations")
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
 WHEN_OF_TARGET: tuple[str, ...] = ()
 """Fields of a TargetDatabase that a change of does not ask for another run."""
@@ -64,6 +72,11 @@ class Migration:
     spec: SchemaMigrationSpec
     status: SchemaMigrationStatus
     resource_version: str = ""
+    finalizers: tuple[str, ...] = ()
+    accepts: str | None = None
+    """Another database that somebody has said is meant, as the annotation has it."""
+    undo: bool = False
+    """Whether it is being deleted and rolled back before: what is asked for is then version "0", whatever the spec."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,23 +146,44 @@ class Observation:
     progress: Progress | None
     """Newest line of progress of the run in flight."""
     now: datetime
+    around: Surroundings = ALONE
 
 
 def migration_of(body: Mapping[str, Any]) -> Migration:
     """Read a SchemaMigration from plain data; raises `pydantic.ValidationError` where the CRD and we disagree."""
-    meta = body["metadata"]
-    return Migration(
-        namespace=meta["namespace"],
-        name=meta["name"],
-        uid=meta["uid"],
-        generation=meta["generation"],
-        asked=names.asked(body["spec"], WHEN_OF_MIGRATION),
-        deleting="deletionTimestamp" in meta,
-        requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
-        spec=SchemaMigrationSpec.model_validate(body["spec"]),
-        status=migration_status_of(body),
-        resource_version=meta["resourceVersion"],
+    meta, annotations = body["metadata"], body["metadata"].get("annotations", {})
+    return leaving(
+        Migration(
+            namespace=meta["namespace"],
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta["generation"],
+            asked=names.asked(body["spec"], WHEN_OF_MIGRATION),
+            deleting="deletionTimestamp" in meta,
+            requested_at=annotations.get(names.REQUESTED_AT),
+            spec=SchemaMigrationSpec.model_validate(body["spec"]),
+            status=migration_status_of(body),
+            resource_version=meta["resourceVersion"],
+            finalizers=tuple(meta.get("finalizers", ())),
+            accepts=annotations.get(requests.ACCEPT_DATABASE),
+        )
     )
+
+
+def leaving(migration: Migration) -> Migration:
+    """Give what is asked for of a migration that is being deleted: where it is rolled back before, version "0".
+
+    Its checks are about another version, and what it requires is none of a rollback's business.
+    """
+    undo = (
+        migration.deleting
+        and migration.spec.deletion_policy is DeletionPolicy.ROLLBACK
+        and names.ROLLBACK_FINALIZER in migration.finalizers
+    )
+    if not undo:
+        return migration
+    spec = migration.spec.model_copy(update={"version": NOTHING, "verify": None, "requires": None, "baseline": None})
+    return replace(migration, spec=spec, asked=f"{migration.asked} undone", undo=True)
 
 
 def migration_status_of(body: Mapping[str, Any]) -> SchemaMigrationStatus:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,14 @@ from schema_operator.api.report import LogLine, Progress
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import jobs, names, source
-from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
+from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError, Cluster
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import timestamp, unreadable
+from schema_operator.controller.line import Line, place_of
+from schema_operator.controller.neighbours import look_around
 from schema_operator.controller.observation import (
     CONTAINER,
     Ended,
@@ -37,12 +40,20 @@ from schema_operator.controller.observation import (
 )
 from schema_operator.controller.queue import Key
 from schema_operator.controller.source import SourceSeen
+from schema_operator.controller.surroundings import ALONE, Ahead
 from schema_operator.controller.target import first_status, status_after
 from schema_operator.errors import Reason, Refused
 
 LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
+FIRST_SIGHT_SECONDS = 2.0
+"""How long a run works before a status says so that is about another generation until then: most runs are over by then,
+and a write is saved. A status that seems to be about the present one is never left standing."""
+NO_SCRIPTS = SourceSeen("", None)
+"""What a run needs that rolls back all there is."""
+ENDING_SECONDS = 1.0
+"""The same, where the namespace is being deleted: the migration will be too."""
 CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
 TARGET_WRITES = 5
@@ -67,19 +78,66 @@ class Performer:
     image: str
     _sources: dict[str, _Known] = field(default_factory=dict)
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
+    line: Line = field(default_factory=lambda: Line(lambda _: None))
+    """Who works on which database, and who waits for it."""
     _writing_target: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def resume(self, namespaces: Sequence[str]) -> tuple[Key, ...]:
+        """See which runs are in flight, before anything is started; give their migrations, to be looked at.
+
+        `namespaces` are those the controller works in; none means all.
+        """
+        wheres: Sequence[str | None] = namespaces or (None,)
+        found = [job for where in wheres for job in await self.cluster.unfinished_jobs(where, names.SELECTOR)]
+        keys = tuple({key for job in found if (key := _in_flight(job)) is not None})
+        for key in keys:
+            body = await self.cluster.migration(*key)
+            database = (body or {}).get("spec", {}).get("database", {}).get("name")
+            target = (await self._target(key[0], database))[0] if database else None
+            if target is not None:
+                self.line.at_work(key, place_of(target))
+        return keys
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""
+        try:
+            return await self._migration(key)
+        except Exception:
+            self.line.give_way(key)
+            raise
+
+    async def _migration(self, key: Key) -> float | None:
         body = await self.cluster.migration(*key)
         if body is None:
+            self.line.leave(key)
             return None
         try:
             migration = migration_of(body)
         except ValidationError as error:
+            self.line.leave(key)
             return await self._write_unreadable(body, error)
         seen = await self._observe(migration)
-        return await self._perform(seen, decide(seen))
+        # Nothing is waited for between the look at the line and the place taken in it.
+        seen = replace(seen, around=replace(seen.around, ahead=self._ahead(seen)))
+        decision = decide(seen)
+        self._take_place(seen, decision)
+        return await self._perform(seen, decision)
+
+    def _ahead(self, seen: Observation) -> Ahead | None:
+        return None if seen.target is None else self.line.ahead(_key(seen.migration), place_of(seen.target))
+
+    def _take_place(self, seen: Observation, decision: Decision) -> None:
+        """Stand in the line of the database as was decided; a run whose pod cannot start keeps nobody away."""
+        key = _key(seen.migration)
+        works = decision.start is not None or any(
+            run.ended is None and run.trouble is None and run.name not in decision.delete for run in seen.runs
+        )
+        if seen.target is None or not (works or decision.in_line):
+            self.line.leave(key)
+        elif works:
+            self.line.at_work(key, place_of(seen.target))
+        else:
+            self.line.wait(key, place_of(seen.target))
 
     async def target(self, key: Key) -> float | None:
         """Look at one TargetDatabase that has changed."""
@@ -90,9 +148,10 @@ class Performer:
             await self._write_target(target, lambda newest: first_status(newest, datetime.now(UTC)))
         return None
 
-    def forget(self, uid: str) -> None:
+    def forget(self, key: Key, uid: str) -> None:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
+        self.line.leave(key)
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
@@ -103,6 +162,7 @@ class Performer:
             self._source(migration),
         )
         runs = runs_of(job_list, pod_list)
+        starts = all(run.ended is not None for run in runs) or migration.undo
         return Observation(
             migration=migration,
             target=target,
@@ -111,6 +171,7 @@ class Performer:
             runs=runs,
             progress=await self._progress(migration, runs),
             now=datetime.now(UTC),
+            around=await look_around(self.cluster, migration) if starts else ALONE,
         )
 
     async def _target(self, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
@@ -121,6 +182,8 @@ class Performer:
             return None, Refused(Reason.INVALID_SPEC, f"TargetDatabase {name}: {sentence(error)}")
 
     async def _source(self, migration: Migration) -> SourceSeen:
+        if migration.undo:
+            return NO_SCRIPTS
         maps = source.config_map_names(migration.spec.scripts)
         known = self._sources.get(migration.uid)
         if known is not None and known.generation == migration.generation:
@@ -153,13 +216,43 @@ class Performer:
         for name in decision.stop:
             await self.cluster.stop_job(migration.namespace, name)
         if decision.start is not None and seen.target is not None:
+            marked = await self._mark(migration, decision.finalizers)
+            if marked is None:
+                self.line.leave(_key(migration))
+                return CHANGED_SECONDS
+            migration = marked
             decision = await self._start(seen, seen.target, decision, decision.start)
         if decision.target_report is not None and seen.target is not None:
             await self._report(seen, seen.target, *decision.target_report)
-        if decision.status is not None and not await self._write_migration(migration, decision.status):
+        if decision.passing and (left := FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(migration))) > 0:
+            return left
+        written = await self._write_migration(migration, decision.status)
+        if written is None:
             return CHANGED_SECONDS
         await self._tell(migration, decision.events, seen.now)
+        if migration.undo and seen.around.namespace_ends:
+            _log.warning(
+                "%s/%s is not rolled back, although spec.deletionPolicy is Rollback: its namespace is being deleted",
+                migration.namespace,
+                migration.name,
+            )
+        if await self._mark(written, decision.finalizers) is None:
+            return CHANGED_SECONDS
         return decision.requeue
+
+    async def _mark(self, migration: Migration, ours: frozenset[str]) -> Migration | None:
+        """Let a migration have these of our finalizers; None where it has changed since it was looked at."""
+        others = tuple(item for item in migration.finalizers if item not in names.FINALIZERS)
+        wanted = (*others, *sorted(ours))
+        if set(wanted) == set(migration.finalizers):
+            return migration
+        try:
+            version = await self.cluster.set_finalizers(_at(migration), wanted)
+        except ApiError as error:
+            if error.status not in (CONFLICT, NOT_FOUND, UNPROCESSABLE):
+                raise
+            return None
+        return replace(migration, finalizers=wanted, resource_version=version)
 
     async def _report(self, seen: Observation, target: Target, ended: Ended, run: str) -> None:
         """Say in the status of the target what a run has learnt of it.
@@ -188,26 +281,34 @@ class Performer:
         try:
             await self.cluster.create_job(jobs.manifest(seen.migration, target, start, self.image))
         except Refused as error:
-            return not_started(seen, error.reason, str(error), again=None, instead_of=decision)
+            said = not_started(seen, error.reason, str(error), again=None, instead_of=decision)
+            return self._without_run(seen, said)
         except ApiError as error:
-            if error.status not in (400, 403, 404, 422):
+            if error.status not in (400, 403, 404, UNPROCESSABLE):
                 raise
             message = f"the Job {start.name} could not be created: {error.message}"
-            return not_started(seen, "JobNotCreated", message, again=JOB_RETRY_SECONDS, instead_of=decision)
+            again = ENDING_SECONDS if error.ending else JOB_RETRY_SECONDS
+            return self._without_run(
+                seen, not_started(seen, "JobNotCreated", message, again=again, instead_of=decision)
+            )
         _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
         return decision
 
-    async def _write_migration(self, migration: Migration, status: SchemaMigrationStatus) -> bool:
-        """Write a status; give False where the migration has changed since, so that it must be looked at again."""
-        if status == migration.status:
-            return True
+    def _without_run(self, seen: Observation, decision: Decision) -> Decision:
+        self.line.leave(_key(seen.migration))
+        return with_finalizers(seen, decision)
+
+    async def _write_migration(self, migration: Migration, status: SchemaMigrationStatus | None) -> Migration | None:
+        """Write a status; give None where the migration has changed since, so that it must be looked at again."""
+        if status is None or status == migration.status:
+            return migration
         try:
-            await self.cluster.apply_migration_status(_at(migration), _plain(status))
+            version = await self.cluster.apply_migration_status(_at(migration), _plain(status))
         except ApiError as error:
             if error.status not in (CONFLICT, NOT_FOUND):
                 raise
-            return False
-        return True
+            return None
+        return replace(migration, status=status, resource_version=version)
 
     async def _write_unreadable(self, body: dict[str, Any], error: ValidationError) -> float | None:
         before, meta = migration_status_of(body), body["metadata"]
@@ -235,6 +336,20 @@ class Performer:
                     newest, _ = await self._target(target.namespace, target.name)
                 else:
                     return
+
+
+def _key(migration: Migration) -> Key:
+    return migration.namespace, migration.name
+
+
+def _in_flight(job: dict[str, Any]) -> Key | None:
+    """Give the migration of a Job that has not ended."""
+    ended = any(
+        item["type"] in ("Complete", "Failed", "Suspended") and item["status"] == "True"
+        for item in job.get("status", {}).get("conditions", ())
+    )
+    name = job["metadata"].get("annotations", {}).get(names.MIGRATION)
+    return None if ended or name is None else (job["metadata"]["namespace"], name)
 
 
 def _at(item: Migration | Target) -> dict[str, str]:

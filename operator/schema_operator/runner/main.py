@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schema_operator.api.request import Acknowledgement, VerifyWhen
@@ -21,6 +22,7 @@ from schema_operator.runner.steps.baseline import find_baseline, record_baseline
 from schema_operator.runner.steps.batch import apply_batch
 from schema_operator.runner.steps.connect import address_of, connect
 from schema_operator.runner.steps.edits import judge_edits
+from schema_operator.runner.steps.expected import require_expected
 from schema_operator.runner.steps.held import mark_seen
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
@@ -32,6 +34,7 @@ from schema_operator.runner.steps.verify import after_commit, require_single_sta
 from schema_operator.runner.workplace import Workplace
 from schema_operator.scripts import reading
 from schema_operator.scripts.check import check
+from schema_operator.scripts.script import ScriptSet
 from schema_operator.scripts.units import transactions_of
 from schema_operator.scripts.variables import used
 
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from schema_operator.postgres.address import Address
     from schema_operator.runner.report import Reporter
     from schema_operator.runner.stop import Stop
-    from schema_operator.scripts.script import Script, ScriptSet
+    from schema_operator.scripts.script import Script
 
 _MOST_IGNORED_NAMED: Final = 10
 _MOST_WARNINGS: Final = 10
@@ -87,6 +90,7 @@ def _run(work: Workplace, address: Address | None) -> None:
         work.reporter.note(Step.PLANNING, unused)
     require_single_statements(work.request.verify)
     connect(work, address or _address(work.request))
+    require_expected(work)
     if work.only_looks:
         _look(work, scripts)
         return
@@ -166,6 +170,8 @@ def scripts_of(request: RunRequest) -> ScriptSet:
     Raises `Retryable(SourceChanged)` where they are not those the controller has seen: a mounted ConfigMap follows the
     object after a while.
     """
+    if request.undo:
+        return replace(ScriptSet.of(()), needless=True)
     scripts = reading.from_inline(request.inline) if request.inline else reading.from_folders(request.folders)
     if request.scripts_digest is not None and scripts.digest != request.scripts_digest:
         raise Retryable(

@@ -148,6 +148,8 @@ def goal_of(scripts: ScriptSet, history: History, wanted: str | None) -> Version
     Raises `Refused`: EmptySource (also where "0" is wanted: an empty source is a mistake more often than a wish),
     MalformedVersion, UnknownVersion for a version that is neither a script nor applied.
     """
+    if scripts.needless:
+        return Version.parse(NOTHING)
     newest = require_not_empty(scripts).scripts[-1].version
     if wanted is None:
         return newest

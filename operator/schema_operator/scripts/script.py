@@ -128,6 +128,8 @@ class ScriptSet:
     digest: str
     """SHA-256, in hex, over every version, name, kind and content, and how they are to be run: equal for the same
     scripts, whatever container they came in and in which order."""
+    needless: bool = False
+    """Whether none is needed, because all that was applied is to be rolled back."""
 
     @classmethod
     def of(cls, scripts: Iterable[Script], ignored: Iterable[str] = ()) -> ScriptSet:

@@ -142,6 +142,7 @@ def test_lists_say_what_tells_their_items_apart() -> None:
     assert fields["allow"]["x-kubernetes-list-type"] == "set"
     assert [*fields["allow"]["items"]["enum"]] == [*Acknowledgement]
     required = fields["requires"]["properties"]
-    assert {part["x-kubernetes-list-type"] for part in required.values()} == {"set"}
+    kinds = {name: part["x-kubernetes-list-type"] for name, part in required.items()}
+    assert kinds == {"versions": "set", "extensions": "set", "migrations": "map"}
     script = fields["scripts"]["properties"]["inline"]["items"]["properties"]
     assert script["transaction"]["enum"] == [*TransactionMode]

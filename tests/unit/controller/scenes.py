@@ -9,7 +9,7 @@ from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMi
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
 from schema_operator.controller import names
 from schema_operator.controller.deciding.statuses import timestamp
-from schema_operator.controller.observation import Ended, Migration, Observation, Run, Target
+from schema_operator.controller.observation import Ended, Migration, Observation, Run, Target, leaving
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SCRIPTS = "5c0ffee"
@@ -27,9 +27,14 @@ def ago(seconds: float) -> str:
 
 
 def migration(
-    *, generation: int = 1, status: SchemaMigrationStatus | None = None, deleting: bool = False, **spec: object
+    *,
+    generation: int = 1,
+    status: SchemaMigrationStatus | None = None,
+    deleting: bool = False,
+    finalizers: tuple[str, ...] = (),
+    **spec: object,
 ) -> Migration:
-    return Migration(
+    found = Migration(
         namespace="shop",
         name="shop",
         uid=UID,
@@ -39,7 +44,9 @@ def migration(
         requested_at=None,
         spec=SchemaMigrationSpec.model_validate(SPEC | spec),
         status=status or SchemaMigrationStatus(),
+        finalizers=finalizers,
     )
+    return leaving(found)
 
 
 def target(*, generation: int = 1, limit: int = 5) -> Target:

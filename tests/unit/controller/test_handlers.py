@@ -1,5 +1,6 @@
 """The start of the controller."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import kopf
@@ -24,13 +25,24 @@ class Api:
         self.closed = True
 
 
+class Resuming:
+    """Looks for what is at work, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.looked: list[tuple[str, ...]] = []
+
+    async def resume(self, namespaces: tuple[str, ...]) -> tuple[Key, ...]:
+        self.looked.append(namespaces)
+        return ()
+
+
 async def _nothing(_: Key) -> float | None:
     return None
 
 
 def office(api: Api) -> Office:
     cluster: Any = api
-    performer: Any = None
+    performer: Any = Resuming()
     return Office(cluster, performer, Queue(_nothing), Queue(_nothing))
 
 
@@ -54,3 +66,45 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
             await start(memo=memo)
     await handlers._close(memo)
     assert api.closed
+
+
+def seen(name: str, *requires: str, generation: int = 1, progress: str = "") -> dict[str, Any]:
+    meta = {"namespace": "shop", "name": name, "uid": name, "generation": generation}
+    needed = [{"name": one} for one in requires]
+    spec = {"database": {"name": "db"}, "requires": {"migrations": needed}}
+    return {"metadata": meta, "spec": spec, "status": {"progress": {"message": progress}}}
+
+
+@pytest.mark.asyncio
+async def test_those_that_are_tied_to_a_migration_are_looked_at_when_it_changes_and_not_for_progress() -> None:
+    at_work, looked = office(Api(installed=True)), list[str]()
+    noting: Any = SimpleNamespace(put=lambda key: looked.append(key[1]))
+    at_work.migrations = noting
+
+    def heard(body: dict[str, Any]) -> list[str]:
+        looked.clear()
+        at_work.migration_changed(("shop", body["metadata"]["name"]), body)
+        return sorted(looked)
+
+    assert heard(seen("above", "base")) == ["above"]
+    assert heard(seen("base")) == ["above", "base"]
+    assert heard(seen("base", progress="half")) == ["base"]
+    assert heard(seen("base", generation=2)) == ["above", "base"]
+    assert heard(seen("above", "base", generation=2)) == ["above", "base"]
+    assert heard(seen("above")) == ["above", "base"]  # it requires nothing any more
+    assert heard(seen("base", generation=3)) == ["base"]
+
+
+@pytest.mark.asyncio
+async def test_a_migration_that_is_gone_is_missed_by_those_that_require_it() -> None:
+    at_work = office(Api(installed=True))
+    forgotten: list[Key] = []
+    vars(at_work.performer)["forget"] = lambda key, _: forgotten.append(key)
+    at_work.migration_changed(("shop", "above"), seen("above", "base"))
+    at_work.migration_changed(("shop", "base"), seen("base"))
+    await at_work.migrations.close()
+    at_work.migrations = Queue(_nothing)
+    at_work.migration_deleted(("shop", "base"), "base")
+    assert at_work.migrations.keys() == (("shop", "above"),)
+    assert forgotten == [("shop", "base")]
+    await at_work.migrations.close()

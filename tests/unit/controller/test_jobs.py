@@ -15,11 +15,12 @@ from schema_operator.api.request import (
     ArchivePolicy,
     BatchLimits,
     ChecksumPolicy,
+    DatabaseIdentity,
     LockLimits,
     Requirements,
     TransactionMode,
 )
-from schema_operator.api.schema_migration import SchemaMigrationSpec
+from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus, ScriptSource
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
 from schema_operator.errors import Reason, Refused
@@ -162,6 +163,42 @@ def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> Non
     bare = requests.RunRequest(run="r", actor="a")
     fields = ("archives", "checksums", "locks", "variables", "requires", "baseline", "allow", "batches", "out_of_order")
     assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
+
+
+def test_a_rollback_before_the_deletion_carries_no_scripts() -> None:
+    going = migration(deleting=True, finalizers=(names.ROLLBACK_FINALIZER,), deletionPolicy="Rollback")
+    request = jobs.request_of(going, target(), START)
+    assert (request.undo, request.version, request.inline, request.scripts_digest) == (True, "0", (), None)
+    going = replace(going, spec=going.spec.model_copy(update={"scripts": maps("a")}))
+    assert jobs.request_of(going, target(), START).folders == ()
+
+
+def maps(*names_of: str) -> ScriptSource:
+    return ScriptSource.model_validate({"configMaps": [{"name": name} for name in names_of]})
+
+
+@pytest.mark.parametrize(
+    ("known", "accepts", "expected", "accepted"),
+    [
+        (None, None, None, None),
+        ({"name": "shop"}, None, DatabaseIdentity(name="shop"), None),
+        (
+            {"name": "shop", "systemIdentifier": "7"},
+            "8/a/b",
+            DatabaseIdentity(name="shop", system_identifier="7"),
+            DatabaseIdentity(name="a/b", system_identifier="8"),
+        ),
+    ],
+)
+def test_a_run_knows_which_database_it_is_for(
+    known: dict[str, str] | None,
+    accepts: str | None,
+    expected: DatabaseIdentity | None,
+    accepted: DatabaseIdentity | None,
+) -> None:
+    status = SchemaMigrationStatus.model_validate({"database": known})
+    request = jobs.request_of(replace(migration(status=status), accepts=accepts), target(), START)
+    assert (request.expected, request.accepted) == (expected, accepted)
 
 
 def test_who_applies_is_the_resource() -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
-from schema_operator.controller import names
+from schema_operator.controller import names, perform
 from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.line import place_of
 from schema_operator.controller.observation import Ended, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.source import see
@@ -36,6 +37,8 @@ class Stage:
         self.refusals = refusals
         self.statuses: list[dict[str, Any]] = []
         self.targets: list[dict[str, Any]] = []
+        self.finalizers: list[tuple[str, ...]] = []
+        self.ending = False
         self.calls: list[str] = []
         self.job_list: list[dict[str, Any]] = []
         self.pod_list: list[dict[str, Any]] = []
@@ -71,11 +74,33 @@ class Stage:
         return True
 
     async def create_event(self, _: dict[str, Any]) -> bool:
+        self._said("create_event")
         return True
 
-    async def apply_migration_status(self, meta: dict[str, str], status: dict[str, Any]) -> None:
+    async def apply_migration_status(self, meta: dict[str, str], status: dict[str, Any]) -> str:
         self._said("apply_migration_status")
         self.statuses.append({"meta": meta, **status})
+        return "9"
+
+    async def set_finalizers(self, meta: dict[str, str], finalizers: tuple[str, ...]) -> str:
+        self._said("set_finalizers")
+        self.finalizers.append((meta["resourceVersion"], *finalizers))
+        return "8"
+
+    async def delete_job(self, _: str, name: str) -> None:
+        self._said(f"delete_job {name}")
+
+    async def stop_job(self, _: str, name: str) -> None:
+        self._said(f"stop_job {name}")
+
+    async def is_ending(self, _: str) -> bool:
+        return self.ending
+
+    async def migrations(self, _: str) -> list[dict[str, Any]]:
+        return [self.body]
+
+    async def unfinished_jobs(self, *_: str) -> list[dict[str, Any]]:
+        return self.job_list
 
     async def apply_target_status(self, meta: dict[str, str], status: dict[str, Any]) -> None:
         self._said("apply_target_status")
@@ -99,12 +124,14 @@ async def test_a_job_that_a_quota_refuses_is_tried_again_soon() -> None:
 
 @pytest.mark.asyncio
 async def test_a_status_is_bound_to_what_was_looked_at_and_a_change_meanwhile_makes_it_look_again() -> None:
-    stage = Stage(apply_migration_status=[ApiError(409, "Conflict", "modified")])
+    seen = at(SchemaMigrationStatus(observed_generation=1))
+    stage = Stage(seen, apply_migration_status=[ApiError(409, "Conflict", "modified")])
     again = await performer(stage).migration(KEY)
     assert again is not None
     assert 0.0 < again < 1.0
     assert await performer(stage).migration(KEY) is None
-    assert [item["meta"] for item in stage.statuses] == [{"namespace": "shop", "name": "shop", "resourceVersion": "7"}]
+    # The finalizer has been written in between.
+    assert [item["meta"] for item in stage.statuses] == [{"namespace": "shop", "name": "shop", "resourceVersion": "8"}]
 
 
 @pytest.mark.asyncio
@@ -192,3 +219,160 @@ async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their
     end = Ended(outcome=RunOutcome.KILLED, message="it ended")
     await asyncio.gather(*(at_work._write_target(seen, reported(name, end)) for name in names_of))
     assert {item["migration"] for item in status["runs"]} == set(names_of)
+
+
+class Lived(Stage):
+    """Keeps what is written, so that a migration can be looked at from its beginning to its end."""
+
+    async def set_finalizers(self, meta: dict[str, str], finalizers: tuple[str, ...]) -> str:
+        version = await super().set_finalizers(meta, finalizers)
+        self.body = {**self.body, "metadata": {**self.body["metadata"], "finalizers": list(finalizers)}}
+        return version
+
+    async def apply_migration_status(self, meta: dict[str, str], status: dict[str, Any]) -> str:
+        version = await super().apply_migration_status(meta, status)
+        self.body = {**self.body, "status": status}
+        return version
+
+    async def create_job(self, manifest: dict[str, Any]) -> bool:
+        self.job_list = [manifest | {"status": {}}]
+        self.job_list[0]["metadata"] |= {"creationTimestamp": "2026-11-22T12:00:00Z"}
+        return await super().create_job(manifest)
+
+    def finish(self) -> None:
+        failed = {"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}
+        self.job_list[0]["status"] = {"conditions": [failed]}
+
+    @property
+    def writes(self) -> list[str]:
+        return [call for call in self.calls if call.partition(" ")[0] not in ("target", "config_map")]
+
+
+@pytest.mark.asyncio
+async def test_a_short_migration_needs_six_writes() -> None:
+    stage = Lived()
+    at_work = performer(stage)
+    assert (await at_work.migration(KEY) or 0) > 1
+    await at_work.migration(KEY)  # its Job is heard of
+    stage.finish()
+    await at_work.migration(KEY)
+    assert stage.writes == [
+        "set_finalizers",
+        "create_job",
+        "apply_target_status",
+        "apply_migration_status",
+        "create_event",
+        "set_finalizers",
+    ]
+    assert [item[1:] for item in stage.finalizers] == [(names.RUN_FINALIZER,), ()]
+    # Each is bound to what the write before it gave, and the last to the status.
+    assert [item[0] for item in stage.finalizers] == ["7", "9"]
+
+
+@pytest.mark.asyncio
+async def test_a_longer_run_is_shown_and_so_is_one_that_a_ready_status_would_hide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Lived()
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    assert stage.statuses == []
+    monkeypatch.setattr(perform, "FIRST_SIGHT_SECONDS", 0.0)
+    await at_work.migration(KEY)
+    assert "currentRun" in stage.statuses[0]
+    monkeypatch.undo()
+    ready = Lived(at(SchemaMigrationStatus(observed_generation=1)))
+    await performer(ready).migration(KEY)
+    assert "currentRun" in ready.statuses[0]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [404, 409, 422])
+async def test_no_job_is_created_for_what_has_changed_or_is_being_deleted_meanwhile(status: int) -> None:
+    stage = Stage(set_finalizers=[ApiError(status, "No", "no")])
+    at_work = performer(stage)
+    again = await at_work.migration(KEY)
+    assert (again or 9) < 1.0
+    assert "create_job" not in stage.calls
+    assert at_work.line.ahead(("shop", "other"), place_of(target_of(TARGET))) is None
+
+
+@pytest.mark.asyncio
+async def test_finalizers_of_others_stay() -> None:
+    others = {**MIGRATION["metadata"], "finalizers": ["example.com/theirs"]}
+    stage = Lived({**MIGRATION, "metadata": others})
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    stage.finish()
+    await at_work.migration(KEY)
+    assert [item[1:] for item in stage.finalizers] == [
+        ("example.com/theirs", names.RUN_FINALIZER),
+        ("example.com/theirs",),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_is_not_created_leaves_no_finalizer_and_nobody_in_the_line() -> None:
+    stage = Lived(create_job=[ApiError(403, "Forbidden", "ends", ending=True)])
+    at_work = performer(stage)
+    assert await at_work.migration(KEY) == 1.0
+    assert stage.finalizers[-1] == ("9",)
+    assert at_work.line.ahead(("shop", "other"), place_of(target_of(TARGET))) is None
+
+
+def of_another(name: str) -> dict[str, Any]:
+    return {**MIGRATION, "metadata": {**MIGRATION["metadata"], "name": name, "uid": name}}
+
+
+@pytest.mark.asyncio
+async def test_the_next_one_is_looked_at_when_a_run_has_ended() -> None:
+    stage, woken = Lived(), list[tuple[str, str]]()
+    at_work = performer(stage)
+    at_work.line.woken = woken.append
+    await at_work.migration(KEY)
+    first, jobs_of_first = stage.body, stage.job_list
+    stage.body, stage.job_list = of_another("second"), []
+    await at_work.migration(("shop", "second"))
+    assert stage.calls.count("create_job") == 1
+    assert stage.statuses[-1]["conditions"][-1]["reason"] == "WaitingForDatabase"
+    stage.body, stage.job_list = first, jobs_of_first
+    stage.finish()
+    await at_work.migration(KEY)
+    assert woken == [("shop", "second")]
+    stage.body, stage.job_list = of_another("second"), []
+    await at_work.migration(("shop", "second"))
+    assert stage.calls.count("create_job") == 2
+
+
+@pytest.mark.asyncio
+async def test_a_look_that_fails_gives_way_and_one_at_what_is_gone_leaves_the_line() -> None:
+    stage, woken = Lived(target=[]), list[tuple[str, str]]()
+    at_work = performer(stage)
+    at_work.line.woken = woken.append
+    here = place_of(target_of(TARGET))
+    at_work.line.wait(KEY, here)
+    at_work.line.wait(("shop", "next"), here)
+    stage.refusals["target"] = [ApiError(500, "InternalError", "no")]
+    with pytest.raises(ApiError):
+        await at_work.migration(KEY)
+    assert woken == [("shop", "next")]
+    at_work.line.at_work(KEY, here)
+    vars(stage)["body"] = None
+    await at_work.migration(KEY)
+    assert woken == [("shop", "next"), ("shop", "next")]
+
+
+@pytest.mark.asyncio
+async def test_what_is_in_flight_when_the_controller_starts_holds_its_database() -> None:
+    stage = Lived()
+    await performer(stage).migration(KEY)
+    ended: dict[str, Any] = {
+        "metadata": {**stage.job_list[0]["metadata"]},
+        "status": {"conditions": [{"type": "Failed", "status": "True"}]},
+    }
+    for jobs, keys in (([], ()), ([ended], ()), (stage.job_list, (KEY,))):
+        stage.job_list = jobs
+        restarted = performer(stage)
+        assert await restarted.resume([]) == keys
+        ahead = restarted.line.ahead(("shop", "other"), place_of(target_of(TARGET)))
+        assert (ahead is not None) is bool(keys)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -322,3 +322,9 @@ def test_baseline_refusal(case: Base, reason: Reason, says: tuple[str, ...]) -> 
         _ = case.found
     assert refused.value.reason is reason
     assert all(text in str(refused.value) for text in says)
+
+
+def test_all_of_ours_goes_without_any_script_where_none_is_needed() -> None:
+    history = History((applied("5", THEM), applied("1"), applied("2")))
+    decided = plan(replace(scripts(), needless=True), history, "0", US)
+    assert [one.version.text for one in decided.rollbacks] == ["2", "1"]

@@ -43,6 +43,7 @@ resource are looked at again after the longest backoff."""
 RECHECKED_SLOWLY = frozenset(
     {
         Reason.DATABASE_NOT_FOUND,
+        Reason.DATABASE_MOVED,
         Reason.TLS_FAILED,
         Reason.INVALID_CONNECTION,
         Reason.POOLER_DETECTED,

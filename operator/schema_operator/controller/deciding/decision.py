@@ -35,3 +35,9 @@ class Decision:
     """Jobs to stop at a safe point; they stay and are harvested."""
     events: tuple[Event, ...] = ()
     requeue: float | None = None
+    in_line: bool = False
+    """Whether it waits in the line of its database."""
+    finalizers: frozenset[str] = frozenset()
+    """Those of ours that are on the resource afterwards; added before anything is started, taken off at the end."""
+    passing: bool = False
+    """Whether the status only says that a run has just begun, and need not be written if that is over in a moment."""

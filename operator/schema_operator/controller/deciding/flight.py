@@ -7,6 +7,7 @@ from schema_operator.api.schema_migration import ConditionType, ProgressStatus, 
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.statuses import (
     Verdict,
+    is_about_present,
     is_true,
     observed,
     reconciling,
@@ -30,10 +31,12 @@ _STATES = {
 def in_flight(seen: Observation, run: Run) -> Decision:
     """Say what a run does."""
     current = work_of(seen)
-    if run.work != current and not run.started:
+    goes = _goes(seen, run, current)
+    if (run.work != current or goes) and not run.started:
         # Nothing has been done yet, and what it would do is no longer asked for. It is taken out of the status too, or
         # its Job would be missed.
-        dropped = Verdict("False", "Progressing", f"run {run.name} had not begun; a newer one takes its place")
+        instead = "the resource is being deleted" if goes else "a newer one takes its place"
+        dropped = Verdict("False", "Progressing", f"run {run.name} had not begun; {instead}")
         without = seen.migration.status.model_copy(update={"current_run": None, "progress": None, "retry_at": None})
         return Decision(
             status=with_state(seen, without, State.PENDING, reconciling(dropped)), delete=(run.name,), requeue=0.2
@@ -47,8 +50,9 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         }
     )
     requeue = PROGRESS_SECONDS if run.started else None
-    if seen.migration.spec.suspend:
-        stopping = Verdict("False", "Stopping", f"spec.suspend is true; run {run.name} is stopped at a safe point")
+    if goes or seen.migration.spec.suspend:
+        why = "the resource is being deleted" if goes else "spec.suspend is true"
+        stopping = Verdict("False", "Stopping", f"{why}; run {run.name} is stopped at a safe point")
         return Decision(
             status=with_state(seen, base, _state_of(status.state, seen.progress), reconciling(stopping)),
             stop=() if run.stopping else (run.name,),
@@ -61,7 +65,14 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         status=with_state(seen, base, _state_of(status.state, seen.progress), reconciling(verdict)),
         events=_trouble_event(seen, run),
         requeue=requeue,
+        passing=run.trouble is None and not is_about_present(seen),
     )
+
+
+def _goes(seen: Observation, run: Run, current: str | None) -> bool:
+    """Whether the resource is being deleted, and the run is not the rollback before that."""
+    migration = seen.migration
+    return migration.deleting and (not migration.undo or (current is not None and run.work != current))
 
 
 def _working(seen: Observation, run: Run, current: str | None) -> Verdict:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from schema_operator.api.report import Action, Outcome, RunReport, VerificationResult
-from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State, VerificationStatus
+from schema_operator.api.schema_migration import (
+    DatabaseStatus,
+    RunOutcome,
+    RunStatus,
+    SchemaMigrationStatus,
+    State,
+    VerificationStatus,
+)
+from schema_operator.api.version import NOTHING
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.settled import settle
 from schema_operator.controller.deciding.statuses import Verdict, reconciling, timestamp, with_state
 from schema_operator.controller.deciding.work import run_status, unrecorded, work_of
 from schema_operator.controller.observation import Ended, Observation, Run
+from schema_operator.controller.surroundings import is_nothing
 from schema_operator.errors import Reason
 
 RUNS_KEPT = 10
@@ -54,6 +63,7 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
         update["version"] = report.version
     if report is not None:
         update["verification"] = _verification_after(status, report)
+        update["database"] = _database_after(status, report)
     base = status.model_copy(update=update)
     others = {item.name for item in unrecorded(seen)} - {run.name}
     settled = _waiting(seen, base) if others else settle(seen, base)
@@ -65,7 +75,16 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
         delete=tuple(item.name for item in seen.runs if item.name not in kept | others),
         events=(_end_event(entry, ended), *settled.events),
         requeue=settled.requeue,
+        in_line=settled.in_line,
     )
+
+
+def _database_after(status: SchemaMigrationStatus, report: RunReport) -> DatabaseStatus | None:
+    """Give the database that is worked on: where something was done or found, not merely where a run has been."""
+    at_home = report.outcome in (Outcome.DONE, Outcome.PARTLY_APPLIED) or not is_nothing(report.version or NOTHING)
+    if report.server is None or not at_home:
+        return status.database
+    return DatabaseStatus(system_identifier=report.server.system_identifier or None, name=report.server.database)
 
 
 def _waiting(seen: Observation, base: SchemaMigrationStatus) -> Decision:

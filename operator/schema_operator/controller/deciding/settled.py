@@ -22,6 +22,7 @@ from schema_operator.controller.deciding.decision import Decision
 from schema_operator.controller.deciding.gates import Passages, passages
 from schema_operator.controller.deciding.statuses import (
     Verdict,
+    is_about_present,
     observed,
     ready,
     reconciling,
@@ -88,7 +89,9 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     through = passages(seen, base)
     if through.hold is not None:
         # A run that would only look again at what made the resource Stalled: it stays so.
-        return Decision(status=base, requeue=through.hold.requeue) if recheck else _held(seen, base, through)
+        if recheck:
+            return Decision(status=base, requeue=through.hold.requeue, in_line=through.hold.in_line)
+        return _held(seen, base, through)
     begun = Start(
         name=names.job_name(migration.name, migration.uid, work, number),
         work=work,
@@ -112,7 +115,8 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         return Decision(status=observed(seen, following), start=begun)
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | reconciling(verdict)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun)
+    passing = base == migration.status and not is_about_present(seen)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, passing=passing)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
@@ -125,7 +129,9 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
     verdict = Verdict("False", hold.reason, hold.message)
     verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
-    return Decision(status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue)
+    return Decision(
+        status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue, in_line=hold.in_line
+    )
 
 
 def _next_number(seen: Observation, base: SchemaMigrationStatus, work: str) -> int:
@@ -159,7 +165,8 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     """Try once more when the wait is over."""
     when = due(seen, last, wait)
     through = passages(seen, base)
-    if seen.now >= when or through.hold is not None:
+    held = through.hold is not None and not through.hold.in_line  # nobody stands in line before it is due
+    if seen.now >= when or held:
         return start(seen, base, failures=last.failures)
     reason = last.reason or last.outcome or "Retrying"
     verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(when)}")

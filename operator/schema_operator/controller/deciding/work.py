@@ -20,6 +20,7 @@ def work_of(seen: Observation) -> str | None:
         target=(seen.target.uid, seen.target.asked),
         scripts=seen.scripts_digest,
         requested_at=seen.migration.requested_at,
+        accepts=seen.migration.accepts,
     )
 
 

@@ -9,14 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from schema_operator.api.schema_migration import SchemaMigrationStatus
+from schema_operator.controller.deciding.gates.database import database
+from schema_operator.controller.deciding.gates.deletion import deletion
 from schema_operator.controller.deciding.gates.gate import Hold, Passage
+from schema_operator.controller.deciding.gates.required import required
 from schema_operator.controller.deciding.gates.suspension import suspension
 from schema_operator.controller.deciding.statuses import Verdicts
 from schema_operator.controller.observation import Observation
 
 Gate = Callable[[Observation, SchemaMigrationStatus], Passage]
 
-GATES: tuple[Gate, ...] = (suspension,)
+GATES: tuple[Gate, ...] = (deletion, suspension, required, database)
+"""`database` is the last: who stands in its line would start at once, and keeps others from starting."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Hold:
     """Seconds after which to ask again; absent where something that is watched will change."""
     stalled: bool = False
     working: bool = False
+    in_line: bool = False
+    """Whether it stands in the line of its database, and will be looked at when it is its turn."""
 
 
 @dataclass(frozen=True, slots=True)
