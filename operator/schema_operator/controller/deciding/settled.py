@@ -18,7 +18,7 @@ from schema_operator.controller.deciding.attempts import (
     due,
     uncounted_wait,
 )
-from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages
 from schema_operator.controller.deciding.statuses import (
     Verdict,
@@ -96,6 +96,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
+        emergency=through.emergency,
     )
     current = RunStatus(
         name=begun.name,
@@ -109,10 +110,17 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}
     )
     if recheck:
-        return Decision(status=observed(seen, following), start=begun)
+        return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | reconciling(verdict)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=_emergency(begun))
+
+
+def _emergency(begun: Start) -> tuple[Event, ...]:
+    if begun.emergency is None:
+        return ()
+    message = f"run {begun.name} begins outside of maintenance windows: {begun.emergency}"
+    return (Event(type="Warning", reason="Emergency", message=message, run=begun.name),)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
@@ -121,7 +129,9 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
     if hold is None:
         return Decision()
     if hold.stalled:
-        return stalled(seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None)
+        return stalled(
+            seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None, beside=through.verdicts
+        )
     verdict = Verdict("False", hold.reason, hold.message)
     verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})

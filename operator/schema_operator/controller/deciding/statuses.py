@@ -63,14 +63,16 @@ def stalled(
     requeue: float | None,
     validated: bool | None,
     last: RunStatus | None = None,
+    beside: Verdicts | None = None,
 ) -> Decision:
     """Say that nothing more is done until something changes, and why.
 
-    `last` is the run that led here; without one, the cause was found without a database and is told as an Event.
+    `beside` are conditions that gates show. `last` is the run that led here; without one, the cause was found without
+    a database and is told as an Event.
     """
     outcome = last.outcome if last else None
     verdict = Verdict("False", reason, message)
-    verdicts: Verdicts = {
+    verdicts: Verdicts = (beside or {}) | {
         ConditionType.STALLED: Verdict("True", reason, message),
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
         ConditionType.APPLIED: _applied(base, outcome, verdict),

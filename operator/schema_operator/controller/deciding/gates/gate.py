@@ -31,3 +31,5 @@ class Passage:
 
     verdicts: Verdicts = field(default_factory=dict)
     hold: Hold | None = None
+    emergency: str | None = None
+    """Why it does not hold although it should."""
