@@ -22,12 +22,11 @@ from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages
 from schema_operator.controller.deciding.statuses import (
     Verdict,
+    not_yet,
     observed,
     ready,
-    reconciling,
     stalled,
     timestamp,
-    waiting,
     with_state,
 )
 from schema_operator.controller.deciding.work import work_of
@@ -112,7 +111,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
-    verdicts = through.verdicts | reconciling(verdict)
+    verdicts = through.verdicts | not_yet(verdict)
     return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=_emergency(begun))
 
 
@@ -133,7 +132,7 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
             seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None, beside=through.verdicts
         )
     verdict = Verdict("False", hold.reason, hold.message)
-    verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
+    verdicts = through.verdicts | not_yet(verdict)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
     return Decision(status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue)
 
@@ -160,7 +159,7 @@ def not_started(
     if again is None:
         said = stalled(seen, base, reason, message, requeue=None, validated=False)
     else:
-        verdicts = reconciling(Verdict("False", reason, message))
+        verdicts = not_yet(Verdict("False", reason, message))
         said = Decision(status=with_state(seen, base, State.PENDING, verdicts), requeue=again)
     return replace(said, target_report=recorded.target_report, events=(*recorded.events, *said.events))
 
@@ -175,7 +174,7 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(when)}")
     following = base.model_copy(update={"retry_at": timestamp(when)})
     return Decision(
-        status=with_state(seen, following, State.PENDING, through.verdicts | reconciling(verdict)),
+        status=with_state(seen, following, State.PENDING, through.verdicts | not_yet(verdict)),
         requeue=(when - seen.now).total_seconds(),
     )
 
