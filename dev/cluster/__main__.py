@@ -74,7 +74,8 @@ def _prepare() -> None:
         case Source.KIND:
             provider("dev").ensure_kubectl()
         case Source.CURRENT:
-            programs.kubectl()
+            pass
+    programs.kubectl()
     programs.helm()
     programs.gitops()
 

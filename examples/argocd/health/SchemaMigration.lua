@@ -1,5 +1,5 @@
 -- Health of a SchemaMigration, for Argo CD. Healthy means that the wanted version is reached and verified, for the spec
--- that is there now; nothing else does.
+-- that is there now; nothing else does. The status is in the form of kstatus.
 local function is(status, message)
   return { status = status, message = message }
 end
