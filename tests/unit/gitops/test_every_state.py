@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import chain
 from typing import Any
 
@@ -11,8 +12,9 @@ from schema_operator.api.schema_migration import RunOutcome, State
 from schema_operator.errors import Reason
 from support import judges, kstatus
 from support.every_state import COMING, ENDS, Shown, migrations, states_of, targets
-from unit.test_documentation import CONTROLLER, literals
+from unit.test_documentation import CHECKOUT, CONTROLLER, literals
 
+PAGE = CHECKOUT / "docs/gitops.md"
 MIGRATIONS = migrations()
 TARGETS = targets()
 ALL = [*MIGRATIONS, *TARGETS]
@@ -104,3 +106,15 @@ def test_every_reason_is_here() -> None:
     shown = {one["reason"] for one in conditions}
     written = set(chain.from_iterable(literals(path) for path in CONTROLLER.glob("*.py")))
     assert ({reason.value for reason in Reason} | written) - shown == set()
+
+
+def test_the_page_says_of_each_state_what_is_said_of_it() -> None:
+    rows = re.findall(r"^\| (`[^|]+) \| (\w+) \| (\w+) \| \w+", PAGE.read_text(), re.MULTILINE)
+    documented = {state: {(status, health)} for cell, status, health in rows for state in re.findall(r"`(\w+)`", cell)}
+    found: dict[str, set[tuple[str, str]]] = {}
+    for one in MIGRATIONS:
+        state, meta = one.item["status"].get("state"), one.item["metadata"]
+        looked_at = one.item["status"]["observedGeneration"] == meta["generation"]
+        if state not in (None, *COMING) and looked_at and "deletionTimestamp" not in meta:
+            found.setdefault(state, set()).add((one.kstatus, one.health))
+    assert documented == found
