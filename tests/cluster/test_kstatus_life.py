@@ -10,7 +10,7 @@ from support.samples import Samples, sampling
 
 FIRST = {
     "version": "1.0.0",
-    "up": "CREATE TABLE product (id int); SELECT pg_sleep(1);",
+    "up": "CREATE TABLE product (id int PRIMARY KEY); SELECT pg_sleep(1);",
     "down": "DROP TABLE product;",
 }
 BAD = {"version": "1.1.0", "up": "SELECT pg_sleep(1); ALTER TABLE prodct ADD COLUMN stock int;"}
