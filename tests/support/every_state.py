@@ -14,7 +14,11 @@ from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import Action, Outcome, Progress, Server, VerificationReport, VerificationResult
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import TargetDatabaseStatus
-from schema_operator.controller.decide import CONNECTION_REASONS, Decision, decide, not_started, unreadable
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.attempts import CONNECTION_REASONS
+from schema_operator.controller.deciding.decision import Decision
+from schema_operator.controller.deciding.settled import not_started
+from schema_operator.controller.deciding.statuses import unreadable
 from schema_operator.controller.observation import Observation, Trouble
 from schema_operator.controller.target import first_status, status_after
 from schema_operator.errors import Reason, Refused
@@ -46,9 +50,7 @@ class Shown:
 
 
 COMING = {
-    "Suspended": "spec.suspend is true; set it to false to go on",
     "AwaitingApproval": "the plan 5c0ffee waits for a MigrationApproval",
-    "AwaitingWindow": "the next window opens at 2026-11-23T02:00:00Z",
     "Rejected": "the plan 5c0ffee was rejected by anna: not before the sale; change the spec",
 }
 """States that the product does not have yet, with their sentences. Who adds one makes its line with the deciding code
@@ -91,7 +93,7 @@ def _object(
 
 def migrations() -> list[Shown]:
     """Give every state of a SchemaMigration."""
-    return [*_unseen(), *_working(), *_ended(), *_waiting(), *_by_controller(), *_deleted(), *_coming()]
+    return [*_unseen(), *_working(), *_ended(), *_waiting(), *_held(), *_by_controller(), *_deleted(), *_coming()]
 
 
 def targets() -> list[Shown]:
@@ -248,6 +250,27 @@ def _waiting() -> Iterator[Shown]:
             ("two runs have ended", observation(runs=both), Kstatus.IN_PROGRESS),
         ]
     )
+
+
+def _held() -> Iterator[Shown]:
+    nightly = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
+    closed = target(windows=[nightly])
+    frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
+    emergency = {"emergency": {"reason": "incident 4711"}}
+    lines = [
+        ("suspended", observation(migration(suspend=True)), "Suspended"),
+        ("a window is closed", observation(at=closed), "Suspended"),
+        ("a freeze is on", observation(at=frozen), "Suspended"),
+        ("a window is open", observation(at=closed, now=NOW.replace(hour=23)), "Progressing"),
+        ("an emergency", observation(migration(**emergency), at=closed), "Progressing"),
+        ("a run is being stopped", observation(migration(suspend=True), runs=(run(),)), "Progressing"),
+        ("suspended when it was done", observation(migration(suspend=True, status=ready())), "Healthy"),
+        ("a run fits no window", observation(migration(expectedDuration="3h"), at=closed), "Degraded"),
+    ]
+    kstatus = {"Healthy": Kstatus.CURRENT, "Degraded": Kstatus.FAILED}
+    for name, seen, health in lines:
+        item = migration_object(_status(seen))
+        yield Shown(name, item, kstatus.get(health, Kstatus.IN_PROGRESS), health)
 
 
 def _by_controller() -> Iterator[Shown]:

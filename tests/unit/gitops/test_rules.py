@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from schema_operator.api.report import Action, Outcome
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
-from schema_operator.controller.decide import decide, timestamp
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import Run
 from schema_operator.errors import Reason
 from support import judges, kstatus
