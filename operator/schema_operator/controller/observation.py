@@ -26,9 +26,16 @@ from schema_operator.controller.surroundings import ALONE, Surroundings
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
-WHEN_OF_MIGRATION = ("scripts", "suspend", "deletionPolicy", "requires.migrations")
+WHEN_OF_MIGRATION = (
+    "scripts",
+    "suspend",
+    "expectedDuration",
+    "emergency",
+    "deletionPolicy",
+    "requires.migrations",
+)
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
-WHEN_OF_TARGET: tuple[str, ...] = ()
+WHEN_OF_TARGET = ("policy.windows", "policy.freezes")
 """Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 

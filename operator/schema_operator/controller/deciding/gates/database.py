@@ -21,5 +21,5 @@ def database(seen: Observation, base: SchemaMigrationStatus) -> Passage:  # noqa
         if ahead.at_work
         else f"{ahead.name} waits for the same database and comes first"
     )
-    hold = Hold(state=State.PENDING, reason="WaitingForDatabase", message=message, working=True, in_line=True)
+    hold = Hold(state=State.PENDING, reason="WaitingForDatabase", message=message, in_line=True)
     return Passage(hold=hold)
