@@ -13,7 +13,8 @@ from support.operator import Shop, conditions, connect, database, message
 
 SLOW = {
     "version": "1",
-    "up": "DO $$ BEGIN WHILE to_regclass('go') IS NULL LOOP PERFORM pg_sleep(0.1); END LOOP; END $$;",
+    "up": "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'go') LOOP PERFORM pg_sleep(0.1); "
+    "END LOOP; END $$;",
     "down": "SELECT 1;",
 }
 """Works until there is a table `go`."""

@@ -17,7 +17,7 @@ import kopf
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller import names
-from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.cluster import ApiError, Cluster
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
 from schema_operator.controller.surroundings import required_by, told_apart
@@ -146,7 +146,11 @@ def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
             # call itself healthy. While it waits here it does not answer its probes.
             await office.close()
             raise kopf.TemporaryError(f"the CRDs of {GROUP}/{API_VERSION} are not installed", delay=CRD_SECONDS)
-        await office.resume(namespaces)
+        try:
+            await office.resume(namespaces)
+        except ApiError as error:
+            await office.close()
+            raise kopf.TemporaryError(f"it is not known what is at work: {error}", delay=CRD_SECONDS) from error
         memo.office = office
         memo.resync = asyncio.create_task(office.resync())
 

@@ -88,7 +88,7 @@ class Performer:
         `namespaces` are those the controller works in; none means all.
         """
         wheres: Sequence[str | None] = namespaces or (None,)
-        found = [job for where in wheres for job in await self.cluster.unfinished_jobs(where, names.SELECTOR)]
+        found = [job for where in wheres for job in await self._unfinished(where)]
         keys = tuple({key for job in found if (key := _in_flight(job)) is not None})
         for key in keys:
             body = await self.cluster.migration(*key)
@@ -97,6 +97,15 @@ class Performer:
             if target is not None:
                 self.line.at_work(key, place_of(target))
         return keys
+
+    async def _unfinished(self, namespace: str | None) -> list[dict[str, Any]]:
+        try:
+            return await self.cluster.unfinished_jobs(namespace, names.SELECTOR)
+        except ApiError as error:
+            if namespace is None or error.status not in (403, NOT_FOUND):
+                raise
+            _log.warning("namespace %s cannot be looked at, so nothing is known of runs in it: %s", namespace, error)
+            return []
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from schema_operator.api.duration import seconds
-from schema_operator.api.report import Action, Outcome, Progress, VerificationReport, VerificationResult
+from schema_operator.api.report import Action, Outcome, Progress, Server, VerificationReport, VerificationResult
 from schema_operator.api.schema_migration import (
     RunOutcome,
     RunStatus,
@@ -297,3 +297,31 @@ def test_a_spec_of_another_release_is_said_to_be_one() -> None:
 def test_a_target_of_another_release_is_not_called_missing() -> None:
     seen = replace(observation(problem=Refused(Reason.INVALID_SPEC, "TargetDatabase shop: no")), target=None)
     assert conditions(decide(seen))["Stalled"] == "True InvalidSpec"
+
+
+HERE, THERE = (Server(version="18.4", system_identifier=identifier, database="shop") for identifier in ("7", "8"))
+KNOWN = {"name": "shop", "systemIdentifier": "7"}
+# Each line: how a run ended, with what version, on which server, and the database that is known then.
+PLACES = [
+    ("done", Outcome.DONE, "1.0.0", HERE, None, "7"),
+    ("done, and nothing is applied", Outcome.DONE, "0", HERE, None, "7"),
+    ("done elsewhere, as was accepted", Outcome.DONE, "1.0.0", THERE, KNOWN, "8"),
+    ("failed, after others were applied", Outcome.FAILED, "1.0.0", HERE, None, "7"),
+    ("applied in part", Outcome.PARTLY_APPLIED, "0", HERE, None, "7"),
+    ("refused, and nothing of it is there", Outcome.REFUSED, "0", HERE, None, None),
+    ("failed with its first version, and was rolled back", Outcome.FAILED, "0", HERE, None, None),
+    ("refused elsewhere", Outcome.REFUSED, None, THERE, KNOWN, "7"),
+    ("it never connected", Outcome.RETRYABLE, None, None, KNOWN, "7"),
+]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "version", "server", "known", "identifier"), [row[1:] for row in PLACES], ids=[row[0] for row in PLACES]
+)
+def test_a_migration_is_at_home_where_something_of_it_was_done_or_found(
+    outcome: Outcome, version: str | None, server: Server | None, known: object, identifier: str | None
+) -> None:
+    status = SchemaMigrationStatus.model_validate({"observedGeneration": 1, "database": known})
+    end = ended(RunOutcome[outcome.name], report=report(outcome, version=version, server=server))
+    found = status_of(decide(observation(migration(status=status), runs=(run(ended=end),)))).database
+    assert (found.system_identifier if found else None) == identifier

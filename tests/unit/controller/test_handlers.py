@@ -7,6 +7,7 @@ import kopf
 import pytest
 
 from schema_operator.controller import handlers
+from schema_operator.controller.cluster import ApiError
 from schema_operator.controller.handlers import Office
 from schema_operator.controller.queue import Key, Queue
 
@@ -30,9 +31,12 @@ class Resuming:
 
     def __init__(self) -> None:
         self.looked: list[tuple[str, ...]] = []
+        self.refusal: ApiError | None = None
 
     async def resume(self, namespaces: tuple[str, ...]) -> tuple[Key, ...]:
         self.looked.append(namespaces)
+        if self.refusal is not None:
+            raise self.refusal
         return ()
 
 
@@ -66,6 +70,26 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
             await start(memo=memo)
     await handlers._close(memo)
     assert api.closed
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_served_before_it_is_known_what_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    resuming: Any = Resuming()
+    resuming.refusal = ApiError(500, "InternalError", "etcd is away")
+    api = Api(installed=True)
+    starting = office(api)
+    starting.performer = resuming
+
+    async def opened(_: str) -> Office:
+        return starting
+
+    monkeypatch.setattr(Office, "open", opened)
+    memo = kopf.Memo()
+    with pytest.raises(kopf.TemporaryError, match="etcd is away"):
+        await handlers._opening("image:1", ("shop",))(memo=memo)
+    assert "office" not in memo
+    assert api.closed
+    assert resuming.looked == [("shop",)]
 
 
 def seen(name: str, *requires: str, generation: int = 1, progress: str = "") -> dict[str, Any]:

@@ -228,3 +228,23 @@ async def test_whether_the_namespace_ends_is_asked_only_where_a_rollback_is_due(
     cluster.ending = False
     found = await look_around(cluster, migration_of(leaving))  # type: ignore[arg-type]  # answers as Cluster does
     assert [one.name for one in found.dependents] == ["b"]
+
+
+SAME_WORK: list[dict[str, Any]] = [
+    {"requires": {"migrations": [{"name": "other"}]}},
+    {"deletionPolicy": "Rollback"},
+    {"suspend": True},
+]
+OTHER_WORK: list[dict[str, Any]] = [
+    {"requires": {"versions": ["1"]}},
+    {"requires": {"versions": ["1"], "migrations": [{"name": "other"}]}},
+    {"version": "0"},
+]
+
+
+def test_who_comes_first_and_what_becomes_of_the_schema_ask_for_no_run() -> None:
+    plain = migration_of(body("a"))
+    assert [migration_of(body("a", **spec)).asked == plain.asked for spec in SAME_WORK] == [True] * 3
+    assert [migration_of(body("a", **spec)).asked == plain.asked for spec in OTHER_WORK] == [False] * 3
+    first, second = (migration_of(body("a", **spec)).asked for spec in OTHER_WORK[:2])
+    assert first == second

@@ -376,3 +376,20 @@ async def test_what_is_in_flight_when_the_controller_starts_holds_its_database()
         assert await restarted.resume([]) == keys
         ahead = restarted.line.ahead(("shop", "other"), place_of(target_of(TARGET)))
         assert (ahead is not None) is bool(keys)
+
+
+@pytest.mark.asyncio
+async def test_a_namespace_that_is_gone_keeps_the_controller_from_no_other() -> None:
+    stage = Lived()
+    await performer(stage).migration(KEY)
+    found = stage.job_list
+
+    async def unfinished(namespace: str | None, _: str) -> list[dict[str, Any]]:
+        if namespace != "shop":
+            raise ApiError(403, "Forbidden", "no")
+        return found
+
+    vars(stage).update(unfinished_jobs=unfinished)
+    assert await performer(stage).resume(["gone", "shop"]) == (KEY,)
+    with pytest.raises(ApiError):
+        await performer(stage).resume([])
