@@ -29,8 +29,8 @@ def gone(shop: Shop, seconds: float, name: str = "shop") -> float:
 
 
 def nobody_is_connected(shop: Shop) -> bool:
-    found = shop.query("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'schema-operator%'")
-    return found == [(0,)]
+    ours = "datname = current_database() AND application_name LIKE 'schema-operator%'"
+    return shop.query(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}") == [(0,)]
 
 
 @contextmanager

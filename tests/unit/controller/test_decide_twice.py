@@ -325,3 +325,38 @@ def test_a_migration_is_at_home_where_something_of_it_was_done_or_found(
     end = ended(RunOutcome[outcome.name], report=report(outcome, version=version, server=server))
     found = status_of(decide(observation(migration(status=status), runs=(run(ended=end),)))).database
     assert (found.system_identifier if found else None) == identifier
+
+
+PRESENT = SchemaMigrationStatus(observed_generation=1)
+NO_NODE = Trouble(reason=Reason.UNSCHEDULABLE, message="no node")
+# Each line: what was seen, and whether what is said of it may wait a moment, because most runs are over by then.
+MAY_WAIT = [
+    ("a run is started", observation(), True),
+    ("a run works", observation(runs=(run(),)), True),
+    ("its pod cannot start", observation(runs=(run(started=False, trouble=NO_NODE),)), False),
+    ("a run is started, and the status seems to be about now", observation(migration(status=PRESENT)), False),
+    ("a run works, and the status seems to be about now", observation(migration(status=PRESENT), runs=(run(),)), False),
+    (
+        "a run has ended and the next is started",
+        observation(migration(generation=2), runs=(run(ended=ended()),)),
+        False,
+    ),
+    ("it is being stopped", observation(migration(suspend=True), runs=(run(),)), False),
+    ("done", observation(runs=(run(ended=ended()),)), False),
+]
+
+
+@pytest.mark.parametrize(("seen", "may_wait"), [row[1:] for row in MAY_WAIT], ids=[row[0] for row in MAY_WAIT])
+def test_only_what_nobody_could_take_for_news_may_wait(seen: Observation, may_wait: bool) -> None:
+    assert decide(seen).passing is may_wait
+
+
+def test_what_is_accepted_is_tried_at_once_and_only_once() -> None:
+    moved = migration(status=recorded(RunOutcome.REFUSED, reason="DatabaseMoved"))
+    assert decide(observation(moved)).start is None
+    told = replace(moved, accepts="8/shop")
+    started = decide(observation(told)).start
+    assert started is not None
+    assert started.recheck is False
+    again = recorded(RunOutcome.REFUSED, reason="DatabaseMoved", work=started.work, name=started.name)
+    assert decide(observation(replace(told, status=again))).start is None
