@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schema_operator.api.model import GROUP
@@ -42,24 +42,20 @@ _EVENT_NAME_HEAD = 200
 
 
 def asked(spec: Mapping[str, Any], apart: Iterable[str]) -> str:
-    """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards.
-
-    What holds nothing but such fields is left out too: it asks for nothing either.
-    """
+    """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards."""
     kept = copy.deepcopy(dict(spec))
     for path in apart:
-        _take_out(kept, path.split("."))
+        _drop(kept, path.split("."))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def _take_out(spec: dict[str, Any], path: list[str]) -> None:
-    first, *inner = path
-    if not inner:
+def _drop(spec: dict[str, Any], path: Sequence[str]) -> None:
+    """Take a field out, and what holds it where nothing else is in it: absent and empty ask for the same."""
+    first, *rest = path
+    if rest and first in spec:
+        _drop(spec[first], rest)
+    if not rest or not spec.get(first):
         spec.pop(first, None)
-    elif first in spec:
-        _take_out(spec[first], inner)
-        if not spec[first]:
-            del spec[first]
 
 
 def work_digest(
