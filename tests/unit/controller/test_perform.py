@@ -393,3 +393,25 @@ async def test_a_namespace_that_is_gone_keeps_the_controller_from_no_other() -> 
     assert await performer(stage).resume(["gone", "shop"]) == (KEY,)
     with pytest.raises(ApiError):
         await performer(stage).resume([])
+
+
+@pytest.mark.asyncio
+async def test_a_run_whose_pod_cannot_start_keeps_nobody_from_the_database() -> None:
+    stage = Lived()
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    here = place_of(target_of(TARGET))
+    assert at_work.line.ahead(("shop", "other"), here) is not None
+    waiting = {"type": "PodScheduled", "status": "False", "message": "no node"}
+    labels = {names.JOB_NAME: stage.job_list[0]["metadata"]["name"]}
+    stage.pod_list = [
+        {
+            "metadata": {"name": "pod", "creationTimestamp": "2026-11-22T12:00:01Z", "labels": labels},
+            "status": {"conditions": [waiting]},
+        }
+    ]
+    await at_work.migration(KEY)
+    assert at_work.line.ahead(("shop", "other"), here) is None
+    stage.pod_list = []
+    await at_work.migration(KEY)
+    assert at_work.line.ahead(("shop", "other"), here) is not None
