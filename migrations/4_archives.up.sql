@@ -147,6 +147,15 @@ $$;
 COMMENT ON FUNCTION schema_operator.take_lock() IS
     'Keeps runs away until the transaction ends, by the locks that runs take; refuses at once where one is at work.';
 
+CREATE FUNCTION schema_operator.person() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT left(concat_ws(' ', session_user, 'via ' || coalesce(nullif(current_setting('application_name'), ''), 'SQL'),
+                          'from ' || host(inet_client_addr())), 255)
+$$;
+
+COMMENT ON FUNCTION schema_operator.person() IS
+    'Who is working in this session, for what is written down: the role that logged in, its program and its address.';
+
 -- How a value of a column is kept: as it is, or as text where its type is not PostgreSQL's own, so that an archive never
 -- keeps a type, or a collation, from being dropped.
 
@@ -1394,7 +1403,7 @@ BEGIN
     FOR one IN
         SELECT * FROM jsonb_array_elements(schema_operator.put_back(ARRAY(
             SELECT r.id FROM schema_operator.archives_of(schemas[1], parts[cardinality(parts)]) AS r
-            WHERE r.transaction = newest.transaction), schema_operator.caller(), false))
+            WHERE r.transaction = newest.transaction), schema_operator.person(), false))
     LOOP
         RAISE NOTICE '%: % rows put back from the archive of version % (%), % are there as they were, % are gone, % have changed since',
             one ->> 'what', one ->> 'restored', newest.version, newest.archived_at, one ->> 'kept', one ->> 'gone', one ->> 'conflicts';
@@ -1466,13 +1475,6 @@ $$;
 
 COMMENT ON FUNCTION schema_operator.drop_expired_archives() IS
     'Drops the archives of the caller that are older than they are kept, but for those that are read or needed; gives which.';
-
-CREATE FUNCTION schema_operator.caller() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('%s via psql%s', session_user, ' from ' || host(inet_client_addr()))
-$$;
-
-COMMENT ON FUNCTION schema_operator.caller() IS 'Who calls, for what is written down: the role, and where it comes from.';
 
 DO $$
 DECLARE

@@ -63,7 +63,7 @@ def test_a_column_comes_back_and_what_is_newer_stays(product: Product, database:
         *((-1, 3), (1, 1), (2, 2), (3, 3), (4, 4), (5, -1), (6, -1), (7, 7), (8, 8), (9, 9)),
     ]
     assert database.value("SELECT sum(price) FROM item") == sum(range(1, ROWS + 1)) + 3 - 2 - 5 - 6 - 10
-    assert database.value("SELECT recovered_by FROM schema_operator.recoveries") == "postgres via psql from 127.0.0.1"
+    assert database.value("SELECT recovered_by FROM schema_operator.recoveries") == "postgres via tests from 127.0.0.1"
 
 
 def test_a_table_comes_back_and_what_is_newer_stays(product: Product, database: Database, tmp_path: Path) -> None:
