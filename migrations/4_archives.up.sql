@@ -184,9 +184,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_attrdef AS d
     JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = $1 AND d.adnum = $2 AND a.attgenerated = ''
-      AND d.adbin::text !~ '\{(SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|PARAM|SUBLINK) '
+      -- No backslash in a string, so that standard_conforming_strings does not matter.
+      AND d.adbin::text !~ '[{](SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|PARAM|SUBLINK) '
       AND NOT EXISTS (
-          SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') AS f
+          SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid ([0-9]+)', 'g') AS f
           JOIN pg_proc AS p ON p.oid = f[1]::oid WHERE p.provolatile <> 'i')
 $$;
 
@@ -471,11 +472,13 @@ $$;
 COMMENT ON FUNCTION schema_operator.foresee_archives(jsonb, jsonb) IS
     'Says what is against archives before anything is run; changes nothing.';
 
+-- Definitions hold strings: they are written here and read in put_back by one rule, whatever the sessions have set.
+
 CREATE FUNCTION schema_operator.archive(resolved jsonb, version varchar, action text, run text, policy jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
-SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' SET standard_conforming_strings = on AS $$
 DECLARE
     item jsonb;
     judged jsonb;
@@ -1248,7 +1251,7 @@ COMMENT ON FUNCTION schema_operator.depth_of(oid) IS
 CREATE FUNCTION schema_operator.put_back(ids int8[], recovered_by text, careful boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
-SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' SET standard_conforming_strings = on AS $$
 DECLARE
     a schema_operator.archives;
     states jsonb := '{}';
