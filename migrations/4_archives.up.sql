@@ -925,9 +925,12 @@ DECLARE
     filled boolean;
 BEGIN
     IF to_regclass(format('schema_operator.%I', a.archive_table)) IS NULL THEN
-        RAISE EXCEPTION 'the archive of % of % is gone: its table % was dropped%', schema_operator.name_archive(schema_operator.item_of(a)),
-            to_char(a.archived_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), a.archive_table,
-            coalesce(to_char(a.expires_at AT TIME ZONE 'UTC', '", as it was kept until "YYYY-MM-DD HH24:MI:SS" UTC"'), '')
+        RAISE EXCEPTION 'the archive of % of % is gone: %', schema_operator.name_archive(schema_operator.item_of(a)),
+            to_char(a.archived_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+            CASE WHEN a.expires_at < clock_timestamp()
+                 THEN format('its table %s was dropped, because it was kept until %s', a.archive_table,
+                             to_char(a.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+                 ELSE format('somebody has removed its table %s, or left it out of a dump', a.archive_table) END
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'SELECT * FROM schema_operator.available_archives shows what is there; else look in a backup.';
     END IF;

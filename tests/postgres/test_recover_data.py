@@ -208,7 +208,15 @@ REFUSALS = {
         DROP_NAME,
         "DROP TABLE schema_operator.archive_1",
         RECOVER,
-        "the archive of column name of public.item of 20",
+        "UTC is gone: somebody has removed its table archive_1, or left it out of a dump",
+        "else look in a backup",
+    ),
+    "an archive that was too old": Refusal(
+        ITEM,
+        DROP_NAME,
+        "UPDATE schema_operator.archives SET expires_at = '2026-01-01 00:00+00'; DROP TABLE schema_operator.archive_1",
+        RECOVER,
+        "its table archive_1 was dropped, because it was kept until 2026-01-01 00:00:00 UTC",
         "else look in a backup",
     ),
     "another type": Refusal(
