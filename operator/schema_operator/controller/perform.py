@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,8 +23,9 @@ from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, UNPROCESSABL
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.finalizers import with_finalizers
+from schema_operator.controller.deciding.flight import PROGRESS_SECONDS
 from schema_operator.controller.deciding.settled import not_started
-from schema_operator.controller.deciding.statuses import timestamp, unreadable
+from schema_operator.controller.deciding.statuses import is_about_present, timestamp, unreadable
 from schema_operator.controller.line import Line, place_of
 from schema_operator.controller.neighbours import look_around
 from schema_operator.controller.observation import (
@@ -47,7 +50,7 @@ from schema_operator.errors import Reason, Refused
 LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
-FIRST_SIGHT_SECONDS = 2.0
+FIRST_SIGHT_SECONDS = 3.0
 """How long a run works before a status says so that is about another generation until then: most runs are over by then,
 and a write is saved. A status that seems to be about the present one is never left standing."""
 NO_SCRIPTS = SourceSeen("", None)
@@ -80,6 +83,8 @@ class Performer:
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
     line: Line = field(default_factory=lambda: Line(lambda _: None))
     """Who works on which database, and who waits for it."""
+    _shown: dict[str, float] = field(default_factory=dict)
+    """By uid, when it was last shown what a run does."""
     _writing_target: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def resume(self, namespaces: Sequence[str]) -> tuple[Key, ...]:
@@ -160,6 +165,7 @@ class Performer:
     def forget(self, key: Key, uid: str) -> None:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
+        self._shown.pop(uid, None)
         self.line.leave(key)
 
     async def _observe(self, migration: Migration) -> Observation:
@@ -233,21 +239,24 @@ class Performer:
             decision = await self._start(seen, seen.target, decision, decision.start)
         if decision.target_report is not None and seen.target is not None:
             await self._report(seen, seen.target, *decision.target_report)
-        if decision.passing and (left := FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(migration))) > 0:
+        if decision.passing and (left := self._may_wait(seen)) > 0:
             return left
         written = await self._write_migration(migration, decision.status)
         if written is None:
             return CHANGED_SECONDS
+        if decision.passing:
+            self._shown[migration.uid] = time.monotonic()
         await self._tell(migration, decision.events, seen.now)
-        if migration.undo and seen.around.namespace_ends:
-            _log.warning(
-                "%s/%s is not rolled back, although spec.deletionPolicy is Rollback: its namespace is being deleted",
-                migration.namespace,
-                migration.name,
-            )
+        _say_what_stays(seen)
         if await self._mark(written, decision.finalizers) is None:
             return CHANGED_SECONDS
         return decision.requeue
+
+    def _may_wait(self, seen: Observation) -> float:
+        """Give the seconds for which what a run does need not be shown: at first a while, then once a second."""
+        if is_about_present(seen):
+            return PROGRESS_SECONDS - (time.monotonic() - self._shown.get(seen.migration.uid, -math.inf))
+        return FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(seen.migration))
 
     async def _mark(self, migration: Migration, ours: frozenset[str]) -> Migration | None:
         """Let a migration have these of our finalizers; None where it has changed since it was looked at."""
@@ -349,6 +358,12 @@ class Performer:
 
 def _key(migration: Migration) -> Key:
     return migration.namespace, migration.name
+
+
+def _say_what_stays(seen: Observation) -> None:
+    if seen.migration.undo and seen.around.namespace_ends:
+        message = "%s/%s is not rolled back, although spec.deletionPolicy is Rollback: its namespace is being deleted"
+        _log.warning(message, *_key(seen.migration))
 
 
 def _in_flight(job: dict[str, Any]) -> Key | None:

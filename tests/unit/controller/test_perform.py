@@ -415,3 +415,24 @@ async def test_a_run_whose_pod_cannot_start_keeps_nobody_from_the_database() -> 
     stage.pod_list = []
     await at_work.migration(KEY)
     assert at_work.line.ahead(("shop", "other"), here) is not None
+
+
+@pytest.mark.asyncio
+async def test_what_a_run_does_is_written_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perform, "FIRST_SIGHT_SECONDS", 0.0)
+    stage = Lived()
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    shown = len(stage.statuses)
+    stage.body = {**stage.body, "status": {**stage.body["status"], "progress": {"step": "Planning", "message": "old"}}}
+    again = await at_work.migration(KEY)
+    assert 0 < (again or 0) <= 1
+    assert len(stage.statuses) == shown
+    monkeypatch.setattr(perform, "PROGRESS_SECONDS", 0.0)
+    await at_work.migration(KEY)
+    assert len(stage.statuses) == shown + 1
+    monkeypatch.undo()
+    restarted = performer(stage)
+    stage.body = {**stage.body, "status": {**stage.body["status"], "progress": {"step": "Planning", "message": "old"}}}
+    await restarted.migration(KEY)
+    assert len(stage.statuses) == shown + 2

@@ -40,4 +40,4 @@ class Decision:
     finalizers: frozenset[str] = frozenset()
     """Those of ours that are on the resource afterwards; added before anything is started, taken off at the end."""
     passing: bool = False
-    """Whether the status only says that a run has just begun, and need not be written if that is over in a moment."""
+    """Whether the status only shows what a run does, and need not be written if that is over in a moment."""

@@ -8,7 +8,6 @@ from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import said_before
 from schema_operator.controller.deciding.statuses import (
     Verdict,
-    is_about_present,
     is_true,
     not_yet,
     observed,
@@ -67,7 +66,7 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         status=with_state(seen, base, _state_of(status.state, seen.progress), said_before(status) | not_yet(verdict)),
         events=_trouble_event(seen, run),
         requeue=requeue,
-        passing=run.trouble is None and not is_about_present(seen),
+        passing=run.trouble is None,
     )
 
 
