@@ -22,14 +22,16 @@ Make = Callable[[str, dict[str, str]], str]
 
 
 @pytest.fixture
-def image(shop: Shop, tmp_path: Path) -> Make:
+def image(shop: Shop, tmp_path: Path, request: pytest.FixtureRequest) -> Make:
     """Give what makes an image `FROM scratch` with scripts in /migrations, on the node, and gives its reference."""
-    repository = f"localhost/scripts-{uuid.uuid4().hex[:8]}"
+    # The same at each run, so that the builder keeps one and not one a run.
+    repository = f"localhost/scripts-of-{request.node.name}"
 
     def make(tag: str, scripts: dict[str, str]) -> str:
         folder = tmp_path / uuid.uuid4().hex
         (folder / "migrations").mkdir(parents=True)
-        for name, text in scripts.items():
+        # The node names an image by the first repository that it knows the same content of.
+        for name, text in {"README": repository, **scripts}.items():
             (folder / "migrations" / name).write_text(text)
         (folder / "Dockerfile").write_text("FROM scratch\nCOPY migrations /migrations\n")
         reference = f"{repository}:{tag}"
@@ -69,9 +71,7 @@ def test_a_folder_of_an_image_is_a_source(shop: Shop, image: Make) -> None:
 
 def test_an_attempt_runs_the_image_of_the_one_before_although_the_tag_has_moved(shop: Shop, image: Make) -> None:
     tag = image("1", ONE)
-    shop.query("CREATE TABLE held (); ")
-    uri = shop.uri(host="postgres.postgres.svc:5433")
-    shop.secret(uri=uri)
+    shop.secret(uri=shop.uri(host="postgres.postgres.svc:5433"))
     shop.migrate(scripts=source(tag))
     first = shop.until(lambda found: found["status"].get("runs"))["runs"][0]
     image("1", TWO)

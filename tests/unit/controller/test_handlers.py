@@ -78,6 +78,8 @@ async def test_only_the_migrations_that_name_a_config_map_are_looked_at_when_it_
     found.migration_changed(("other", "one"), scripts_in("a"))
     found.migration_changed(("shop", "moved"), scripts_in("a"))
     found.migration_changed(("shop", "moved"), scripts_in("c"))
+    found.migration_changed(("shop", "written out"), scripts_in("a"))
+    found.migration_changed(("shop", "written out"), {"scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}})
     found.migration_changed(("shop", "gone"), scripts_in("a"))
     found.performer = Performer(found.cluster, "image:1")
     found.migration_deleted(("shop", "gone"), "uid")

@@ -68,6 +68,7 @@ def test_the_copy_has_the_same_scripts_as_the_folder(source: Path, make: Callabl
     assert here.digest == there.digest
     assert [one.up.file for one in here.scripts] == [one.up.file for one in there.scripts]
     assert not [file for file in target.rglob("*") if file.is_symlink()]
+    assert not (target / ".git").exists()  # the reader would pass it over, and it may be larger than all scripts
 
 
 def test_a_container_that_is_started_again_copies_anew(source: Path) -> None:
