@@ -25,7 +25,7 @@ from schema_operator.controller.surroundings import required_by, told_apart
 RESYNC_SECONDS = 60.0
 """How often every migration is looked at although nothing was heard.
 
-A net for lost events, and for ConfigMaps, which are not watched.
+A net for lost events, and for ConfigMaps, of which only those are watched that ask for it.
 """
 
 CRD_SECONDS = 2.0
@@ -48,6 +48,8 @@ class Office:
     """The SchemaMigrations that each SchemaMigration requires."""
     shown: dict[Key, tuple[object, ...]] = field(default_factory=dict)
     """What others see of each SchemaMigration."""
+    config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
+    """The ConfigMaps of each SchemaMigration that has its scripts in some."""
     generations: dict[Key, int] = field(default_factory=dict)
     """The generation of each TargetDatabase as last heard of."""
 
@@ -74,6 +76,11 @@ class Office:
     def migration_changed(self, key: Key, body: Mapping[str, Any]) -> None:
         """Look at a migration, and at those it is tied to where they see a change."""
         self.databases[key] = body["spec"].get("database", {}).get("name", "")
+        named = frozenset(one.get("name", "") for one in body["spec"].get("scripts", {}).get("configMaps") or ())
+        if named:
+            self.config_maps[key] = named
+        else:
+            self.config_maps.pop(key, None)
         self.migrations.put(key)
         shown = told_apart(body)
         if self.shown.get(key) != shown:
@@ -85,7 +92,7 @@ class Office:
         """Forget a migration, and look at those it was tied to."""
         self.performer.forget(key, uid)
         self._tied_moved(key)
-        for known in (self.databases, self.requires, self.shown):
+        for known in (self.databases, self.config_maps, self.requires, self.shown):
             known.pop(key, None)
 
     def _tied_moved(self, key: Key) -> None:
@@ -113,6 +120,12 @@ class Office:
             if (migration[0], database) == key:
                 self.migrations.put(migration)
 
+    def config_map_moved(self, key: Key) -> None:
+        """Look at every migration that has scripts in a ConfigMap that was created, changed or deleted."""
+        for migration, named in self.config_maps.items():
+            if migration[0] == key[0] and key[1] in named:
+                self.migrations.put(migration)
+
     async def resync(self) -> None:
         """Look at everything once in `RESYNC_SECONDS`, spread over them."""
         while True:
@@ -125,8 +138,13 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS)
 
 
-def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = ()) -> None:
-    """Register all handlers of a controller for these namespaces, for all where none is given."""
+def register(
+    registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = (), *, watch_config_maps: bool
+) -> None:
+    """Register all handlers of a controller for these namespaces, for all where none is given.
+
+    Without `watch_config_maps`, the right to list ConfigMaps is not needed.
+    """
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
@@ -136,6 +154,8 @@ def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[s
     ours = {names.MANAGED_BY: names.OPERATOR}
     kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
+    if watch_config_maps:
+        kopf.on.event("", "v1", "configmaps", registry=registry)(_config_map)
 
 
 def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
@@ -188,6 +208,10 @@ async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.An
         memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
 
 
+async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_: Any) -> None:
+    memo.office.config_map_moved((namespace or "", name))
+
+
 async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False  # our Events are our own: one a transition, never a log line
     settings.persistence.finalizer = f"{GROUP}/finalizer"
@@ -196,6 +220,7 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.reconnect_backoff = 1.0
     settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
     settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR
+    settings.watching.label_selectors["", "v1", "configmaps"] = f"{names.WATCH}=true"
     settings.networking.request_timeout = 30.0
     # worker_limit stays unlimited: with one, throughput falls to limit / idle_timeout.
     settings.queueing.idle_timeout = 1.0

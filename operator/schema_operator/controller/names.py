@@ -33,6 +33,8 @@ RUN_FINALIZER = f"{GROUP}/run"
 ROLLBACK_FINALIZER = f"{GROUP}/rollback"
 """On a SchemaMigration that is to be rolled back before it goes."""
 FINALIZERS = (RUN_FINALIZER, ROLLBACK_FINALIZER)
+WATCH = f"{GROUP}/watch"
+"""Label of a ConfigMap: with the value "true", a change of it is noticed at once, where the operator may watch."""
 
 _JOB_NAME_HEAD = 45
 """A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the

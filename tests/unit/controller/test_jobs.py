@@ -20,7 +20,7 @@ from schema_operator.api.request import (
     Requirements,
     TransactionMode,
 )
-from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus, ScriptSource
+from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
 from schema_operator.errors import Reason, Refused
@@ -165,16 +165,18 @@ def test_what_the_resources_do_not_say_is_what_a_request_says_by_itself() -> Non
     assert [getattr(request, field) for field in fields] == [getattr(bare, field) for field in fields]
 
 
-def test_a_rollback_before_the_deletion_carries_no_scripts() -> None:
-    going = migration(deleting=True, finalizers=(names.ROLLBACK_FINALIZER,), deletionPolicy="Rollback")
+@pytest.mark.parametrize(
+    "scripts", [SPEC["scripts"], {"configMaps": [{"name": "a"}]}, {"image": {"reference": "scripts:1", "path": "/s"}}]
+)
+def test_a_rollback_before_the_deletion_carries_no_scripts(scripts: Any) -> None:
+    marks = (names.ROLLBACK_FINALIZER,)
+    going = migration(deleting=True, finalizers=marks, deletionPolicy="Rollback", scripts=scripts)
     request = jobs.request_of(going, target(), START)
-    assert (request.undo, request.version, request.inline, request.scripts_digest) == (True, "0", (), None)
-    going = replace(going, spec=going.spec.model_copy(update={"scripts": maps("a")}))
-    assert jobs.request_of(going, target(), START).folders == ()
-
-
-def maps(*names_of: str) -> ScriptSource:
-    return ScriptSource.model_validate({"configMaps": [{"name": name} for name in names_of]})
+    assert (request.undo, request.version, request.inline, request.folders) == (True, "0", (), ())
+    assert request.scripts_digest is None
+    spec = pod_spec(jobs.manifest(going, target(), START, "image:1"))
+    assert "initContainers" not in spec
+    assert {volume["name"] for volume in spec["volumes"]} == {"request", "secret-0"}
 
 
 @pytest.mark.parametrize(
