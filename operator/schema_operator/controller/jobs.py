@@ -11,6 +11,7 @@ Choices, each with its reason:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +63,8 @@ class Start:
     recheck: bool
     """Whether this run only looks again at what made the migration Stalled."""
     scripts_digest: str
+    only_forward: bool = False
+    """Whether the run may not roll anything back, because nothing new is asked for."""
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -74,7 +77,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         run=start.name,
         actor=owner.owner,
         resource=owner,
-        connection=_connection_files(target.spec.connection),
+        connection=connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
         folders=tuple(
             ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(spec.scripts)
@@ -92,6 +95,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
+        only_forward=start.only_forward,
     )
 
 
@@ -183,7 +187,14 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": target.spec.runner.active_deadline_seconds,
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
-            "template": _pod(migration, target, start, packed, default_image),
+            "template": pod(
+                target,
+                default_image,
+                packed,
+                labels=_labels(migration, start),
+                annotations={names.MIGRATION: migration.name},
+                config_maps=source.config_map_names(migration.spec.scripts),
+            ),
         },
     }
 
@@ -197,9 +208,18 @@ def _labels(migration: Migration, start: Start) -> dict[str, str]:
     }
 
 
-def _pod(migration: Migration, target: Target, start: Start, packed: str, default_image: str) -> dict[str, Any]:
+def pod(
+    target: Target,
+    default_image: str,
+    packed: str,
+    *,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    config_maps: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give the pod in which a runner does what a packed request asks for; `config_maps` are mounted as scripts."""
     runner = target.spec.runner
-    volumes, mounts = _volumes(migration, target)
+    volumes, mounts = _volumes(target, config_maps)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -237,8 +257,8 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         spec["tolerations"] = [item.model_dump(by_alias=True, exclude_none=True) for item in runner.tolerations]
     return {
         "metadata": {
-            "labels": {**(runner.labels or {}), **_labels(migration, start)},
-            "annotations": {**(runner.annotations or {}), names.MIGRATION: migration.name, names.REQUEST: packed},
+            "labels": {**(runner.labels or {}), **labels},
+            "annotations": {**(runner.annotations or {}), **annotations, names.REQUEST: packed},
         },
         "spec": spec,
     }
@@ -250,7 +270,7 @@ def _resources(runner: Runner) -> dict[str, Any]:
     return runner.resources.model_dump(by_alias=True, exclude_none=True)
 
 
-def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(target: Target, config_maps: Sequence[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     field = f"metadata.annotations['{names.REQUEST}']"
     volumes: list[dict[str, Any]] = [
         {"name": "request", "downwardAPI": {"items": [{"path": "request", "fieldRef": {"fieldPath": field}}]}}
@@ -262,7 +282,7 @@ def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]]
             {"name": f"secret-{number}", "secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
         )
         mounts.append({"name": f"secret-{number}", "mountPath": _secret_folder(name), "readOnly": True})
-    for number, name in enumerate(source.config_map_names(migration.spec.scripts)):
+    for number, name in enumerate(config_maps):
         volumes.append({"name": f"scripts-{number}", "configMap": {"name": name, "optional": True}})
         mounts.append({"name": f"scripts-{number}", "mountPath": f"{ROOT}/scripts/{name}", "readOnly": True})
     return volumes, mounts
@@ -288,7 +308,8 @@ def _secret_file(selector: SecretKeySelector | None) -> SecretFile | None:
     return SecretFile(secret=selector.name, key=selector.key, folder=_secret_folder(selector.name))
 
 
-def _connection_files(connection: Connection) -> ConnectionFiles:
+def connection_files(connection: Connection) -> ConnectionFiles:
+    """Say where a pod finds what it needs to connect."""
     tls = connection.tls
     return ConnectionFiles(
         uri=_secret_file(connection.uri_secret),
