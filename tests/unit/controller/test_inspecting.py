@@ -148,6 +148,7 @@ def test_a_new_connection_is_tried_and_what_was_known_is_unknown_until_then() ->
         "Reachable": "Unknown NotTried",
         "Ready": "Unknown NotTried",
     }
+    assert decision.status is not None
     later = decide_target(seen(replace(moved, status=decision.status), now=NOW + timedelta(seconds=6)))
     assert later.start is not None
     assert later.start.connection == moved.connection

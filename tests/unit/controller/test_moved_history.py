@@ -36,7 +36,8 @@ def left(
     **extra: Any,
 ) -> SchemaMigrationStatus:
     """Give the status of a migration whose last run ended a minute ago and left a history."""
-    status = recorded(outcome, **{"seconds_ago": 60, "version": "1.0.0"} | extra)
+    values: dict[str, Any] = {"seconds_ago": 60, "version": "1.0.0"} | extra
+    status = recorded(outcome, **values)
     return status.model_copy(update={"history_digest": digest, "relies_on": relies_on})
 
 
