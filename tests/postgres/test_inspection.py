@@ -79,9 +79,7 @@ def test_an_inspection_reads_what_a_run_has_left(product: Product, database: Dat
     assert report.history.owners[0].digest not in {found[OWNER], NOTHING_APPLIED}
 
 
-def test_an_inspection_waits_for_no_run_and_keeps_none_away(
-    product: Product, database: Database, tmp_path: Path
-) -> None:
+def test_an_inspection_waits_for_no_run(product: Product, database: Database, tmp_path: Path) -> None:
     migrate(product, tmp_path, count=1)
     with database.connect("a run") as guard:
         guard.execute(f"SELECT pg_advisory_lock({LOCK_CLASS}, {GUARD})".encode())

@@ -9,11 +9,9 @@ from schema_operator.api import request as requests
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.request import Mode, RunRequest
 from schema_operator.controller import jobs, names
-from schema_operator.controller.deciding.inspecting import Inspection, StartInspection
+from schema_operator.controller.deciding.inspecting import DEADLINE_SECONDS, Inspection, StartInspection
 from schema_operator.controller.observation import Target, runs_of
 
-DEADLINE_SECONDS = 120
-"""An inspection takes about a second; libpq gives up a host that does not answer after about two minutes."""
 FINISHED_SECONDS = 600
 """A net only: the controller deletes the Job when it has read its end."""
 

@@ -204,7 +204,7 @@ ENDS = [
     (
         "killed: nothing is learnt",
         GONE,
-        {"Reconciling": "True NotTried", "Reachable": "Unknown NotTried", "Ready": "Unknown NotTried"},
+        {"Reconciling": "True RunnerKilled", "Reachable": "Unknown RunnerKilled", "Ready": "Unknown RunnerKilled"},
     ),
 ]
 
@@ -214,6 +214,23 @@ def test_what_an_inspection_found_is_said_ready_last(end: Ended, expected: dict[
     decision = decide_target(seen(untried(6), job(end)))
     assert list(conditions(decision.status).items()) == list(expected.items())
     assert decision.delete == ("shop-inspect-1",)
+
+
+def test_one_that_is_killed_takes_nothing_back_and_is_tried_again_soon() -> None:
+    second = replace(job(GONE), run=run(ended=GONE, name="2"))
+    decision = decide_target(seen(known(seconds_ago=60), second))
+    assert conditions(decision.status)["Ready"] == "True Reachable"
+    assert decision.requeue is not None
+    assert 9 <= decision.requeue <= 11
+
+
+def test_one_that_took_too_long_is_not_told_of_a_field_that_is_not_its_own() -> None:
+    late = ended(RunOutcome.KILLED, reason=Reason.DEADLINE_EXCEEDED)
+    status = decide_target(seen(untried(6), job(late))).status
+    assert status is not None
+    assert {one.message for one in status.conditions} == {
+        "the inspection did not end within 120 s: its pod did not start, or the host did not answer"
+    }
 
 
 def test_what_an_inspection_tells_is_in_the_status() -> None:
@@ -297,6 +314,13 @@ def test_what_was_pending_is_unknown_when_the_history_has_moved() -> None:
         status = decide_target(seen(at, job(end))).status
         assert status is not None
         assert (status.pending, [item.pending for item in status.runs or []]) == (expected, [expected])
+
+
+def test_what_a_run_leaves_pending_is_its_own_word_whatever_it_has_moved() -> None:
+    first = ended(report=report(server=SERVER, pending=1, history=history(("shop/shop", "d1", 2))))
+    at = replace(target(), status=status_after(untried(60), "shop", "r1", first, NOW - timedelta(seconds=30)))
+    then = ended(report=report(server=SERVER, pending=0, history=history(("shop/shop", "d2", 3))))
+    assert [one.pending for one in status_after(at, "shop", "r2", then, NOW).runs or []] == [0]
 
 
 def test_owners_of_whom_nothing_is_left_are_said_to_have_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from schema_operator.controller.deciding.history import remembered
 from schema_operator.controller.jobs import request_of
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
-from unit.controller.scenes import ago, ended, migration, observation, recorded, report, run, target
+from unit.controller.scenes import NOW, ago, ended, migration, observation, recorded, report, run, target
 
 OWN = "shop/shop"
 
@@ -120,13 +121,43 @@ def test_nothing_but_a_new_wish_leads_back_once_the_history_was_ahead() -> None:
     assert not wished.only_forward
 
 
-def test_a_run_that_was_cut_short_is_followed_by_one_that_may_not_lead_back_either() -> None:
-    killed = left(RunOutcome.KILLED, version=None, seconds_ago=5)
-    before = left().runs or []
-    status = killed.model_copy(update={"runs": [*(killed.runs or []), *before]})
-    start = decide(seen(status, told((OWN, "d2"), seconds_ago=20))).start
+def attempts(*entries: tuple[RunOutcome, str | None, bool]) -> SchemaMigrationStatus:
+    """Give the status after runs, newest first: outcome, whether and what was read, and whether at the present work."""
+    runs = []
+    for number, (outcome, version, current) in enumerate(entries):
+        one = recorded(outcome, seconds_ago=10 * (number + 1), version=version, number=9 - number, failures=1)
+        (entry,) = one.runs or []
+        if outcome is RunOutcome.REFUSED:
+            entry = entry.model_copy(update={"reason": Reason.HISTORY_AHEAD})
+        runs.append(entry if current else entry.model_copy(update={"work": "before"}))
+    return SchemaMigrationStatus(observed_generation=1, version="1.0.0", runs=runs, history_digest="d1")
+
+
+R, K, D, F, A = RunOutcome.RETRYABLE, RunOutcome.KILLED, RunOutcome.DONE, RunOutcome.FAILED, RunOutcome.REFUSED
+
+# Each line: the runs so far, newest first, of which another follows; when the target was told of another history, in
+# seconds before now; and whether that other run may not roll back.
+FOLLOWING: list[tuple[str, SchemaMigrationStatus, float, bool]] = [
+    ("reached before, and a look at what has moved was cut short", attempts((K, None, True), (D, "1", True)), 15, True),
+    ("stopped before, and a look was cut short", attempts((K, None, True), (F, "1", True)), 15, True),
+    ("asked for anew, and cut short in the middle of rollbacks", attempts((K, None, True), (D, "1", False)), 5, False),
+    ("the same, after an attempt that went some way", attempts((K, None, True), (R, "1", True)), 5, False),
+    ("an attempt went some way, and the target was not told", attempts((R, "1", True), (D, "1", False)), 15, False),
+    ("it was ahead before, and a look was cut short", attempts((K, None, True), (A, "1", True)), 25, True),
+    ("stopped before, and the target was not told", attempts((K, None, True), (F, "1", True)), 25, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "told_ago", "expected"), [line[1:] for line in FOLLOWING], ids=[line[0] for line in FOLLOWING]
+)
+def test_what_a_person_asks_for_is_gone_on_with_and_what_came_from_elsewhere_stays(
+    status: SchemaMigrationStatus, told_ago: float, expected: bool
+) -> None:
+    what = seen(status, told((OWN, "d2"), seconds_ago=told_ago))
+    start = decide(replace(what, now=NOW + timedelta(seconds=60))).start
     assert start is not None
-    assert start.only_forward
+    assert start.only_forward is expected
 
 
 def state(*owners: OwnerState, counted: int = 1, left_out: int = 0) -> HistoryState:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from schema_operator.api.history_state import NOTHING_APPLIED, fingerprint
 from schema_operator.api.report import RunReport
-from schema_operator.api.schema_migration import RunStatus, SchemaMigrationStatus
+from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller.observation import Migration, Observation
+from schema_operator.errors import Reason
+
+GOES_ON = (
+    RunOutcome.RETRYABLE,
+    RunOutcome.KILLED,
+    RunOutcome.LOCK_HELD,
+    RunOutcome.STOPPED,
+    RunOutcome.UNKNOWN,
+)
+"""Outcomes after which another run comes anyway."""
 
 
 def remembered(migration: Migration, report: RunReport) -> dict[str, object]:
@@ -40,6 +51,19 @@ def is_news(seen: Observation, last: RunStatus) -> bool:
     """Tell whether the history was seen after the last run has ended, so that another would find something else."""
     told = seen.target.status.history_seen_at if seen.target else None
     return told is not None and told > (last.finished_at or "")
+
+
+def only_forward(seen: Observation, base: SchemaMigrationStatus, work: str) -> bool:
+    """Tell whether the next run may not roll anything back, because what is there beyond the wish came from elsewhere.
+
+    That is so where the same was asked for and reached before, and where a run has come to a stop and the history has
+    moved since. An attempt that was cut short in the middle of rollbacks has moved it itself, and is gone on with.
+    """
+    same = list(takewhile(lambda run: run.work == work, base.runs or []))
+    if any(run.outcome is RunOutcome.DONE or run.reason == Reason.HISTORY_AHEAD for run in same):
+        return True
+    reader = next((run for run in same if run.version is not None), None)
+    return reader is not None and reader.outcome not in GOES_ON and has_moved(seen, base)
 
 
 def _owner(migration: Migration) -> str:

@@ -23,6 +23,7 @@ from schema_operator.controller.deciding.attempts import RECHECKED, RECHECKED_SL
 from schema_operator.controller.deciding.statuses import Verdict, moment, timestamp
 from schema_operator.controller.observation import Ended, Run, Target
 from schema_operator.controller.target import first_status, status_after_inspection, untried, without_runs_of
+from schema_operator.errors import Reason
 
 FIRST_SECONDS = 5.0
 """How long a target with a new connection waits for a run, which would tell as much as an inspection."""
@@ -33,6 +34,9 @@ FLIGHT_SECONDS = 30.0
 LEAST_WAIT_SECONDS = 5.0
 """Between inspections that fail: their number has no limit."""
 JITTER = 0.1
+DEADLINE_SECONDS = 120
+"""An inspection takes about a second; more only where a host does not answer, or its pod cannot start."""
+_TOO_LONG = f"the inspection did not end within {DEADLINE_SECONDS} s: its pod did not start, or the host did not answer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +126,12 @@ def _harvested(seen: TargetSeen, status: TargetDatabaseStatus, one: Inspection, 
     )
     if not current:  # it has tried what is not there any more, and says nothing of what is
         return status.model_copy(update={"inspection": inspection})
-    return status_after_inspection(replace(seen.target, status=status), ended, inspection, one.began, seen.now)
+    at = replace(seen.target, status=status)
+    following = status_after_inspection(at, ended, inspection, one.began, seen.now)
+    if ended.report is None and _ready(following) == "Unknown":
+        message = _TOO_LONG if ended.reason is Reason.DEADLINE_EXCEEDED else ended.message
+        return untried(at, following, Verdict("Unknown", ended.reason or ended.outcome, message), seen.now)
+    return following
 
 
 def _next(seen: TargetSeen, status: TargetDatabaseStatus) -> tuple[StartInspection | None, float | None]:

@@ -20,7 +20,7 @@ from schema_operator.controller.deciding.attempts import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages
-from schema_operator.controller.deciding.history import has_moved, is_news
+from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     observed,
@@ -36,14 +36,6 @@ from schema_operator.controller.jobs import Start
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
 
-_GOES_ON = (
-    RunOutcome.RETRYABLE,
-    RunOutcome.KILLED,
-    RunOutcome.LOCK_HELD,
-    RunOutcome.STOPPED,
-    RunOutcome.UNKNOWN,
-)
-"""Outcomes after which another run comes anyway."""
 _MOVED = (
     "what is applied in the database is not what the last run left (an older backup was restored, or somebody went "
     "back or ahead); a run looks at it"
@@ -67,7 +59,7 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     last = base.runs[0] if base.runs else None
     if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
         return start(seen, base, failures=0)
-    if last.outcome not in _GOES_ON and is_news(seen, last) and has_moved(seen, base):
+    if last.outcome not in GOES_ON and is_news(seen, last) and has_moved(seen, base):
         return start(seen, base, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
     return _after(seen, base, seen.target, last, last.outcome)
 
@@ -119,7 +111,7 @@ def start(
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
-        only_forward=_only_forward(seen, base, work),
+        only_forward=only_forward(seen, base, work),
     )
     current = RunStatus(
         name=begun.name,
@@ -138,14 +130,6 @@ def start(
     verdicts = through.verdicts | reconciling(verdict)
     events = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
     return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
-
-
-def _only_forward(seen: Observation, base: SchemaMigrationStatus, work: str) -> bool:
-    """Tell whether nothing new is asked for, and yet the history is not as it was left."""
-    last = base.runs[0] if base.runs else None
-    if last is None or last.work != work:
-        return False
-    return last.reason == Reason.HISTORY_AHEAD or has_moved(seen, base)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
