@@ -42,12 +42,15 @@ lint: setup
 	MYPYPATH=tests $(BIN)/mypy dev tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/schema-operator crd --check
+	$(BIN)/python -m dev.reference --check
 
 unit: setup
 	$(BIN)/pytest --quiet tests/unit
 
+# Tests on real servers run on PostgreSQL 13, 18 and one between; SERVERS=all runs each of them on every version.
+SERVERS ?=
 test: setup lint ## Everything: check, then all tests on real PostgreSQL servers and a real cluster
-	$(BIN)/pytest $(PYTEST_ARGS)
+	SERVERS=$(SERVERS) $(BIN)/pytest $(PYTEST_ARGS)
 
 # How many runs `make soak` breaks, and the seed of the moments it breaks them at.
 KILLS ?= 10000
@@ -66,6 +69,7 @@ bench: setup ## Measure speed and memory beside other tools (40 minutes; nothing
 bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
 	$(BIN)/python -m benchmarks.apply_to_ready
 	$(BIN)/python -m benchmarks.controller_idle
+	$(BIN)/python -m benchmarks.scale
 
 demo: setup ## Show the operator at work on a cluster named demo
 	$(BIN)/python -m dev.demo up

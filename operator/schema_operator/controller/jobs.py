@@ -65,6 +65,8 @@ class Start:
     scripts_digest: str
     only_forward: bool = False
     """Whether the run may not roll anything back, because nothing new is asked for."""
+    emergency: str | None = None
+    """Why it begins although no maintenance window is open."""
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -85,6 +87,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         scripts_digest=start.scripts_digest,
         version=spec.version,
         description=spec.description,
+        emergency=start.emergency,
         verify=tuple(_verification(item) for item in spec.verify or ()),
         out_of_order=policy.out_of_order,
         checksums=policy.checksums,

@@ -23,12 +23,11 @@ from schema_operator.controller.deciding.gates import Passages, passages
 from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
+    not_yet,
     observed,
     ready,
-    reconciling,
     stalled,
     timestamp,
-    waiting,
     with_state,
 )
 from schema_operator.controller.deciding.work import work_of
@@ -112,6 +111,7 @@ def start(
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
         only_forward=only_forward(seen, base, work),
+        emergency=through.emergency,
     )
     current = RunStatus(
         name=begun.name,
@@ -125,11 +125,19 @@ def start(
         update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}
     )
     if recheck:
-        return Decision(status=observed(seen, following), start=begun)
+        return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
     verdict = why or Verdict("False", "Progressing", f"run {begun.name} is starting")
-    verdicts = through.verdicts | reconciling(verdict)
-    events = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
+    verdicts = through.verdicts | not_yet(verdict)
+    told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
+    status = with_state(seen, following, State.PENDING, verdicts)
+    return Decision(status=status, start=begun, events=(*told, *_emergency(begun)))
+
+
+def _emergency(begun: Start) -> tuple[Event, ...]:
+    if begun.emergency is None:
+        return ()
+    message = f"run {begun.name} begins outside of maintenance windows: {begun.emergency}"
+    return (Event(type="Warning", reason="Emergency", message=message, run=begun.name),)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
@@ -138,9 +146,11 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
     if hold is None:
         return Decision()
     if hold.stalled:
-        return stalled(seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None)
+        return stalled(
+            seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None, beside=through.verdicts
+        )
     verdict = Verdict("False", hold.reason, hold.message)
-    verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
+    verdicts = through.verdicts | not_yet(verdict)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
     return Decision(status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue)
 
@@ -167,7 +177,7 @@ def not_started(
     if again is None:
         said = stalled(seen, base, reason, message, requeue=None, validated=False)
     else:
-        verdicts = reconciling(Verdict("False", reason, message))
+        verdicts = not_yet(Verdict("False", reason, message))
         said = Decision(status=with_state(seen, base, State.PENDING, verdicts), requeue=again)
     return replace(said, target_report=recorded.target_report, events=(*recorded.events, *said.events))
 
@@ -182,7 +192,7 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(when)}")
     following = base.model_copy(update={"retry_at": timestamp(when)})
     return Decision(
-        status=with_state(seen, following, State.PENDING, through.verdicts | reconciling(verdict)),
+        status=with_state(seen, following, State.PENDING, through.verdicts | not_yet(verdict)),
         requeue=(when - seen.now).total_seconds(),
     )
 

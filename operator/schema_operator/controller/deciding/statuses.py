@@ -16,6 +16,7 @@ from schema_operator.api.schema_migration import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.observation import Observation
+from schema_operator.controller.states import STATES
 from schema_operator.errors import Reason
 
 
@@ -63,15 +64,16 @@ def stalled(
     requeue: float | None,
     validated: bool | None,
     last: RunStatus | None = None,
+    beside: Verdicts | None = None,
 ) -> Decision:
     """Say that nothing more is done until something changes, and why.
 
-    `last` is the run that led here; without one, the cause was found without a database and is told as an Event.
+    `beside` are conditions that gates show. `last` is the run that led here; without one, the cause was found without
+    a database and is told as an Event.
     """
     outcome = last.outcome if last else None
     verdict = Verdict("False", reason, message)
-    verdicts: Verdicts = {
-        ConditionType.STALLED: Verdict("True", reason, message),
+    verdicts: Verdicts = (beside or {}) | {
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
         ConditionType.APPLIED: _applied(base, outcome, verdict),
         ConditionType.VERIFIED: Verdict("Unknown", reason, "nothing was verified"),
@@ -109,11 +111,10 @@ def _validated(*, validated: bool | None, outcome: RunOutcome | None, verdict: V
     return Verdict("Unknown", verdict.reason, "the scripts have not been compared with the database yet")
 
 
-def reconciling(verdict: Verdict) -> Verdicts:
-    """Give the conditions of a resource that is being worked on."""
+def not_yet(verdict: Verdict) -> Verdicts:
+    """Give the conditions of a resource that is not where it should be, and of which the rest is not known."""
     unknown = Verdict("Unknown", verdict.reason, verdict.message)
     return {
-        ConditionType.RECONCILING: Verdict("True", verdict.reason, verdict.message),
         ConditionType.VALIDATED: unknown,
         ConditionType.APPLIED: unknown,
         ConditionType.VERIFIED: unknown,
@@ -138,20 +139,6 @@ def unreadable(status: SchemaMigrationStatus, generation: int, now: datetime, me
     )
 
 
-def waiting(verdict: Verdict, beside: Verdicts) -> Verdicts:
-    """Give the conditions of a resource that waits for somebody or something: neither Reconciling nor Stalled.
-
-    `beside` are conditions that gates show.
-    """
-    unknown = Verdict("Unknown", verdict.reason, verdict.message)
-    return beside | {
-        ConditionType.VALIDATED: unknown,
-        ConditionType.APPLIED: unknown,
-        ConditionType.VERIFIED: unknown,
-        ConditionType.READY: verdict,
-    }
-
-
 def observed(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationStatus:
     """Give a status that is about the present generation."""
     return base.model_copy(update={"observed_generation": seen.migration.generation})
@@ -160,10 +147,16 @@ def observed(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationS
 def with_state(
     seen: Observation, base: SchemaMigrationStatus, state: State, verdicts: Verdicts
 ) -> SchemaMigrationStatus:
-    """Give a status with this state and these conditions, about the present generation."""
+    """Give a status with this state and these conditions, about the present generation.
+
+    Reconciling or Stalled are as `STATES` has them, with the reason and the sentence of Ready.
+    """
+    ready = verdicts[ConditionType.READY]
+    abnormal = STATES[state].abnormal
+    shown = verdicts | ({abnormal: Verdict("True", ready.reason, ready.message)} if abnormal is not None else {})
     conditions = succeeded(
         seen.migration.status.conditions,
-        {kind.value: verdicts[kind] for kind in ConditionType if kind in verdicts},
+        {kind.value: shown[kind] for kind in ConditionType if kind in shown},
         seen.migration.generation,
         seen.now,
     )

@@ -8,31 +8,48 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from schema_operator.api.schema_migration import SchemaMigrationStatus
+from schema_operator.api.schema_migration import ConditionType, SchemaMigrationStatus
 from schema_operator.controller.deciding.gates.gate import Hold, Passage
 from schema_operator.controller.deciding.gates.suspension import suspension
-from schema_operator.controller.deciding.statuses import Verdicts
+from schema_operator.controller.deciding.gates.window import window
+from schema_operator.controller.deciding.statuses import Verdict, Verdicts
 from schema_operator.controller.observation import Observation
 
 Gate = Callable[[Observation, SchemaMigrationStatus], Passage]
 
-GATES: tuple[Gate, ...] = (suspension,)
+GATES: tuple[Gate, ...] = (suspension, window)
 
 
 @dataclass(frozen=True, slots=True)
 class Passages:
-    """What all gates say together: the conditions to show, and what holds, if anything."""
+    """What all gates say together: the conditions to show, and what holds, or why nothing does although it should."""
 
     verdicts: Verdicts = field(default_factory=dict)
     hold: Hold | None = None
+    emergency: str | None = None
+
+
+SHOWN_WHILE_AT_WORK = (ConditionType.WINDOW_OPEN,)
+"""Conditions of gates: a run in flight has passed them, and what they said then stays until it has ended."""
+
+
+def said_before(status: SchemaMigrationStatus) -> Verdicts:
+    """Give what the gates said when the run in flight was started."""
+    return {
+        ConditionType(item.type): Verdict(item.status, item.reason, item.message)
+        for item in status.conditions
+        if item.type in SHOWN_WHILE_AT_WORK
+    }
 
 
 def passages(seen: Observation, base: SchemaMigrationStatus) -> Passages:
     """Ask the gates whether a run may be started now."""
     verdicts: Verdicts = {}
+    emergency: str | None = None
     for gate in GATES:
         passage = gate(seen, base)
         verdicts |= passage.verdicts
+        emergency = passage.emergency or emergency
         if passage.hold is not None:
             return Passages(verdicts, passage.hold)
-    return Passages(verdicts)
+    return Passages(verdicts, emergency=emergency)

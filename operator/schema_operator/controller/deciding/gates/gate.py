@@ -12,8 +12,7 @@ from schema_operator.controller.deciding.statuses import Verdicts
 class Hold:
     """Why no run is started now.
 
-    `stalled` says that only a change can help: the resource is Stalled. Otherwise it waits, which is neither
-    Reconciling nor Stalled, unless `working` says that the controller itself goes on soon.
+    `stalled` says that only a change can help. What the state means for programs is in `states.STATES`.
     """
 
     state: State
@@ -22,7 +21,6 @@ class Hold:
     requeue: float | None = None
     """Seconds after which to ask again; absent where something that is watched will change."""
     stalled: bool = False
-    working: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +29,5 @@ class Passage:
 
     verdicts: Verdicts = field(default_factory=dict)
     hold: Hold | None = None
+    emergency: str | None = None
+    """Why it does not hold although it should."""
