@@ -50,7 +50,9 @@ CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
 INSPECTIONS_AT_ONCE = 10
 """So that a thousand targets that are made at once, or are due after a restart, do not start a thousand pods."""
-CROWDED_SECONDS = (1.0, 3.0)
+CROWDED_SECONDS = 2.0
+INSPECTIONS_A_SECOND = 5.0
+"""About as many as end in a second when so many are at work; those that wait ask again no more often."""
 INSPECTION_RETRY_SECONDS = 30.0
 TARGET_WRITES = 5
 """How often the status of a target is tried to be written when it changes meanwhile."""
@@ -79,6 +81,8 @@ class Performer:
     """The target of each migration, by uid, of which a run is in flight; as far as was seen since the start."""
     _inspecting: set[Key] = field(default_factory=set)
     """Targets with an inspection in flight."""
+    _crowd: set[Key] = field(default_factory=set)
+    """Targets with an inspection that is due and was not started, because too many are in flight."""
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""
@@ -111,7 +115,7 @@ class Performer:
         elif any(one.run.ended is None for one in seen.inspections):
             self._inspecting.add(key)
         else:
-            self._inspecting.discard(key)
+            self.forget_target(key)
         for name in decision.delete:
             await self.cluster.delete_job(target.namespace, name)
         return again
@@ -122,13 +126,16 @@ class Performer:
         self._at_work.pop(uid, None)
 
     def forget_target(self, key: Key) -> None:
-        """Drop what is remembered of a target that was deleted."""
+        """Drop what is remembered of a target that was deleted, or of which no inspection is due."""
         self._inspecting.discard(key)
+        self._crowd.discard(key)
 
     async def _inspect(self, key: Key, seen: TargetSeen, start: StartInspection) -> float:
         """Create the Job of an inspection, unless too many are at work; give the seconds after which to look again."""
         if len(self._inspecting - {key}) >= INSPECTIONS_AT_ONCE:
-            return random.uniform(*CROWDED_SECONDS)  # noqa: S311 (jitter, not a secret)
+            self._crowd.add(key)
+            return random.uniform(1.0, CROWDED_SECONDS + len(self._crowd) / INSPECTIONS_A_SECOND)  # noqa: S311 (jitter)
+        self._crowd.discard(key)
         self._inspecting.add(key)
         try:
             await self.cluster.create_job(inspection_job.manifest(seen.target, start, self.image))

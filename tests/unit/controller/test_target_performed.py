@@ -93,9 +93,18 @@ async def test_not_more_than_some_inspections_are_at_work() -> None:
     waits = [await at_work.target(("shop", f"db-{number}")) for number in range(INSPECTIONS_AT_ONCE + 5)]
     assert len(stage.created) == INSPECTIONS_AT_ONCE
     assert all(wait is not None and wait <= 3 for wait in waits[INSPECTIONS_AT_ONCE:])
+    assert len(at_work._crowd) == 5
     at_work.forget_target(("shop", "db-0"))
     await at_work.target(("shop", "db-12"))
     assert len(stage.created) == INSPECTIONS_AT_ONCE + 1
+    assert len(at_work._crowd) == 4
+
+
+@pytest.mark.asyncio
+async def test_a_crowd_does_not_ask_again_all_the_time() -> None:
+    at_work = performer(Targets())
+    waits = [await at_work.target(("shop", f"db-{number}")) or 0.0 for number in range(1000)]
+    assert sum(1 / wait for wait in waits[-100:]) < 10, "looks a second of a tenth of them"
 
 
 @pytest.mark.asyncio
