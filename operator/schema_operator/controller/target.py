@@ -30,6 +30,16 @@ UNWORKABLE = frozenset({Reason.PERMISSION_DENIED, Reason.CONTROL_SCHEMA_NEWER, R
 """Reasons for which a database refuses whatever is asked of it, although it can be reached."""
 
 
+_NOTHING_KNOWN: dict[str, object] = dict.fromkeys(
+    (
+        *("server_version", "system_identifier", "database", "inspected_at"),
+        *("version", "version_owner", "applied_versions", "pending"),
+        *("history_digest", "history_seen_at", "owners", "owners_left_out"),
+    )
+)
+"""What was learnt through another connection, and may be of another database."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """What is said of a database: whether it can be reached, and whether runs can work there."""
@@ -48,7 +58,10 @@ def first_status(target: Target, now: datetime) -> TargetDatabaseStatus:
     reachable, ready = said.get(TargetConditionType.REACHABLE), said.get(TargetConditionType.READY)
     if known == target.connection and reachable and ready:
         return _with(target, status, Verdicts(reachable, ready), now)
-    return untried(target, status, Verdict("Unknown", "NotTried", _not_tried(target)), now)
+    elsewhere = known is not None and known != target.connection
+    runs = [run.model_copy(update={"pending": None}) for run in status.runs or []] or None
+    before = status.model_copy(update=_NOTHING_KNOWN | {"runs": runs}) if elsewhere else status
+    return untried(target, before, Verdict("Unknown", "NotTried", _not_tried(target)), now)
 
 
 def untried(target: Target, status: TargetDatabaseStatus, verdict: Verdict, now: datetime) -> TargetDatabaseStatus:

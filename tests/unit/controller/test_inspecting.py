@@ -142,6 +142,7 @@ def test_when_an_inspection_is_due(what: TargetSeen, starts: bool, again: tuple[
 def test_a_new_connection_is_tried_and_what_was_known_is_unknown_until_then() -> None:
     spec = {"connection": {"uriSecret": {"name": "other", "key": "uri"}}}
     moved = replace(known(), generation=2, spec=TargetDatabaseSpec.model_validate(spec))
+    moved = replace(moved, status=moved.status.model_copy(update={"runs": [pending("shop", 2)], "pending": 2}))
     decision = decide_target(seen(moved))
     assert conditions(decision.status) == {
         "Reconciling": "True NotTried",
@@ -149,6 +150,9 @@ def test_a_new_connection_is_tried_and_what_was_known_is_unknown_until_then() ->
         "Ready": "Unknown NotTried",
     }
     assert decision.status is not None
+    shown = decision.status.model_dump(exclude_none=True)
+    assert set(shown) == {"observed_generation", "inspection", "conditions", "runs"}
+    assert set(shown["runs"][0]) == {"migration", "run", "outcome", "finished_at"}
     later = decide_target(seen(replace(moved, status=decision.status), now=NOW + timedelta(seconds=6)))
     assert later.start is not None
     assert later.start.connection == moved.connection
