@@ -315,6 +315,8 @@ class InspectionStatus(ApiModel):
     """Digest of the connection that was last tried, by an inspection or by a run."""
     requested_at: str | None = None
     """Value of the annotation schema-operator.dev/requested-at that was answered last."""
+    overtaken: bool | None = None
+    """True where a run has ended meanwhile and told something else; the next inspection follows in seconds."""
 
 
 class TargetDatabaseStatus(ApiModel):

@@ -124,6 +124,14 @@ def status_after_inspection(
     return _with(target, _counted(following), _verdicts(ended), now)
 
 
+def is_older(began: str, status: TargetDatabaseStatus, now: datetime) -> bool:
+    """Tell whether an inspection began before the history was seen as the status has it.
+
+    A time to come was written by a controller whose clock was ahead, and is not believed.
+    """
+    return began <= (status.history_seen_at or "") <= timestamp(now)
+
+
 def _learnt(  # noqa: PLR0917 (what is known, what is told, and when)
     target: Target,
     status: TargetDatabaseStatus,
@@ -142,8 +150,7 @@ def _learnt(  # noqa: PLR0917 (what is known, what is told, and when)
             "inspected_at": timestamp(now),
         }
     following = status.model_copy(update=update)
-    overtaken = of_run is None and seen_at <= (status.history_seen_at or "")
-    if report.history is None or overtaken:
+    if report.history is None or (of_run is None and is_older(seen_at, status, now)):
         return following
     return _with_history(target, following, report.history, seen_at, of_run)
 

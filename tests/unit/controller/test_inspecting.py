@@ -85,6 +85,8 @@ DENIED = ended(RunOutcome.REFUSED, reason=Reason.AUTH_FAILED)
 NO_DATABASE = ended(RunOutcome.REFUSED, reason=Reason.DATABASE_NOT_FOUND)
 GONE = ended(RunOutcome.KILLED, reason=Reason.RUNNER_KILLED)
 RUN_AWAY = replace(target(), status=status_after(target(), "shop", "r", AWAY, NOW - timedelta(seconds=5)))
+RUN_NOW = replace(target(), status=status_after(target(), "shop", "r", FOUND, NOW))
+RUN_AHEAD = replace(target(), status=status_after(target(), "shop", "r", FOUND, NOW + timedelta(hours=1)))
 RUN_REACHED = status_after(target(), "shop", "r", FOUND, NOW - timedelta(seconds=5))
 
 # Each line: what was seen; whether an inspection is started; and else the least and the most seconds after which it is
@@ -109,6 +111,8 @@ DUE: list[tuple[str, TargetSeen, bool, tuple[float, float] | None]] = [
         (0.85 * HOUR, 1.15 * HOUR),
     ),
     ("asked for", seen(replace(known(), requested_at="now")), True, None),
+    ("asked for in the second in which a run ended", seen(replace(RUN_NOW, requested_at="now")), False, (1, 1)),
+    ("asked for, and a clock was ahead", seen(replace(RUN_AHEAD, requested_at="now")), True, None),
     ("asked for while a run works there", seen(replace(known(), requested_at="now"), busy=True), True, None),
     ("asked for, suspended", seen(replace(known(suspend=True), requested_at="now")), False, None),
     ("no answer, the first time", seen(known(AWAY)), False, (9, 11)),
@@ -283,6 +287,12 @@ def test_an_inspection_that_a_run_has_overtaken_does_not_undo_what_the_run_tells
     late = decide_target(seen(replace(target(), status=told), job(FOUND, began=ago(9)))).status
     assert late is not None
     assert (late.history_digest, late.applied_versions, late.server_version) == ("d2", 3, "18.4")
+    again = decide_target(seen(replace(target(), status=told), job(FOUND, began=ago(9)))).requeue
+    assert again == 5.0, "the history may have moved after the run has ended"
+    same = ended(report=report(server=SERVER, history=history(("shop/shop", "d2", 3), digest="d2")))
+    content = decide_target(seen(replace(target(), status=told), job(same, began=ago(9)))).requeue
+    assert content is not None
+    assert content > 3000
     newer = decide_target(seen(replace(target(), status=told), job(FOUND, began=ago(2)))).status
     assert newer is not None
     assert (newer.history_digest, newer.history_seen_at) == ("d1", ago(2))

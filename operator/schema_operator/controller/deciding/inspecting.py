@@ -22,7 +22,7 @@ from schema_operator.controller import names
 from schema_operator.controller.deciding.attempts import RECHECKED, RECHECKED_SLOWLY, SECRET_RECHECK_SECONDS, backoff
 from schema_operator.controller.deciding.statuses import Verdict, moment, timestamp
 from schema_operator.controller.observation import Ended, Run, Target
-from schema_operator.controller.target import first_status, status_after_inspection, untried, without_runs_of
+from schema_operator.controller.target import first_status, is_older, status_after_inspection, untried, without_runs_of
 from schema_operator.errors import Reason
 
 FIRST_SECONDS = 5.0
@@ -123,6 +123,7 @@ def _harvested(seen: TargetSeen, status: TargetDatabaseStatus, one: Inspection, 
         failures=0 if ended.outcome is RunOutcome.DONE else one.run.failures + 1,
         connection=one.connection if current else before.connection,
         requested_at=one.requested_at,
+        overtaken=_overtaken(status, one, ended, seen.now) or None,
     )
     if not current:  # it has tried what is not there any more, and says nothing of what is
         return status.model_copy(update={"inspection": inspection})
@@ -132,6 +133,12 @@ def _harvested(seen: TargetSeen, status: TargetDatabaseStatus, one: Inspection, 
         message = _TOO_LONG if ended.reason is Reason.DEADLINE_EXCEEDED else ended.message
         return untried(at, following, Verdict("Unknown", ended.reason or ended.outcome, message), seen.now)
     return following
+
+
+def _overtaken(status: TargetDatabaseStatus, one: Inspection, ended: Ended, now: datetime) -> bool:
+    """Tell whether a run that has ended since tells something else, so that nobody knows which of the two is so now."""
+    history = ended.report.history if ended.report else None
+    return history is not None and is_older(one.began, status, now) and history.digest != status.history_digest
 
 
 def _next(seen: TargetSeen, status: TargetDatabaseStatus) -> tuple[StartInspection | None, float | None]:
@@ -148,6 +155,9 @@ def _next(seen: TargetSeen, status: TargetDatabaseStatus) -> tuple[StartInspecti
     if seen.busy and not asked:
         return None, BUSY_SECONDS
     began = timestamp(seen.now)
+    if began == status.history_seen_at:
+        # A run has ended in this second. What is read now could not be told from what was there before its end.
+        return None, 1.0
     name = names.inspection_name(
         target.name, target.uid, target.connection, target.requested_at or "", last.name or "", last.finished_at or ""
     )
@@ -171,6 +181,8 @@ def _due(seen: TargetSeen, status: TargetDatabaseStatus, last: InspectionStatus)
             (one.last_transition_time for one in status.conditions if one.type == TargetConditionType.REACHABLE), None
         )
         return (moment(since) if since else seen.now) + timedelta(seconds=FIRST_SECONDS)
+    if last.overtaken and last.finished_at:
+        return min(moment(last.finished_at), seen.now) + timedelta(seconds=FIRST_SECONDS)
     looks = [last.finished_at or "", *(run.finished_at for run in status.runs or [])]
     latest = max(looks)
     if not latest:
