@@ -34,6 +34,30 @@ CRD_SECONDS = 2.0
 Handler = Callable[..., Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What concerns others in a TargetDatabase."""
+
+    generation: int
+    requested_at: str | None = None
+    owners: frozenset[tuple[str, str]] = frozenset()
+    """What is applied of whom: owners with their fingerprints."""
+
+    @classmethod
+    def of(cls, body: kopf.Body) -> Heard:
+        """Read it from what a watch tells."""
+        owners = body.status.get("owners") or ()
+        return cls(
+            generation=body.metadata["generation"],
+            requested_at=body.metadata.annotations.get(names.REQUESTED_AT),
+            owners=frozenset((str(one.get("owner", "")), str(one.get("digest", ""))) for one in owners),
+        )
+
+    def moved_since(self, before: Heard) -> set[str]:
+        """Name the owners of whom something else is applied than before."""
+        return {owner for owner, _ in self.owners ^ before.owners}
+
+
 @dataclass(slots=True)
 class Office:
     """What the handlers share while the controller runs."""
@@ -50,8 +74,8 @@ class Office:
     """What others see of each SchemaMigration."""
     config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
     """The ConfigMaps of each SchemaMigration that has its scripts in some."""
-    generations: dict[Key, int] = field(default_factory=dict)
-    """The generation of each TargetDatabase as last heard of."""
+    heard: dict[Key, Heard] = field(default_factory=dict)
+    """What was last heard of each TargetDatabase."""
 
     @classmethod
     async def open(cls, image: str) -> Office:
@@ -89,11 +113,14 @@ class Office:
         self.requires[key] = tuple((key[0], name) for name in required_by(body["spec"]))
 
     def migration_deleted(self, key: Key, uid: str) -> None:
-        """Forget a migration, and look at those it was tied to."""
+        """Forget a migration, also in the status of its target, and look at those it was tied to."""
         self.performer.forget(key, uid)
         self._tied_moved(key)
-        for known in (self.databases, self.config_maps, self.requires, self.shown):
+        database = self.databases.pop(key, None)
+        for known in (self.config_maps, self.requires, self.shown):
             known.pop(key, None)
+        if database and (key[0], database) in self.heard:
+            self.targets.put((key[0], database))
 
     def _tied_moved(self, key: Key) -> None:
         """Look at the migrations that require one, and at those that it requires and may be deleted after it."""
@@ -102,18 +129,33 @@ class Office:
         for other in (*above, *below):
             self.migrations.put(other)
 
-    def target_changed(self, key: Key, generation: int) -> None:
-        """Look at a target and at every migration of it, unless only its status has changed."""
-        if self.generations.get(key) == generation:
+    def target_changed(self, key: Key, heard: Heard) -> None:
+        """Look at a target and at every migration of it that what has changed concerns.
+
+        Of the status, that is what is applied of whom: a history that has moved is looked at by a run.
+        """
+        before = self.heard.get(key)
+        if before == heard:
             return
-        self.generations[key] = generation
-        self.targets.put(key)
-        self._target_moved(key)
+        self.heard[key] = heard
+        if before is None or (before.generation, before.requested_at) != (heard.generation, heard.requested_at):
+            self.targets.put(key)
+        if before is None or before.generation != heard.generation:
+            self._target_moved(key)
+        else:
+            for owner in heard.moved_since(before):
+                self._owner_moved(key, owner)
 
     def target_deleted(self, key: Key) -> None:
         """Look at every migration of a target that is gone."""
-        self.generations.pop(key, None)
+        self.heard.pop(key, None)
+        self.performer.forget_target(key)
         self._target_moved(key)
+
+    def _owner_moved(self, key: Key, owner: str) -> None:
+        migration = (key[0], owner.removeprefix(f"{key[0]}/"))
+        if self.databases.get(migration) == key[1]:
+            self.migrations.put(migration)
 
     def _target_moved(self, key: Key) -> None:
         for migration, database in self.databases.items():
@@ -194,18 +236,20 @@ async def _migration(
 
 
 async def _target(
-    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, meta: kopf.Meta, **_: Any
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, body: kopf.Body, **_: Any
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
         memo.office.target_deleted(key)
     else:
-        memo.office.target_changed(key, meta["generation"])
+        memo.office.target_changed(key, Heard.of(body))
 
 
 async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
     if names.MIGRATION in annotations:
         memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
+    elif names.TARGET in annotations:
+        memo.office.targets.put((namespace or "", annotations[names.TARGET]))
 
 
 async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus
+from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller import names
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision
@@ -23,6 +24,7 @@ from unit.controller.scenes import (
     recorded,
     report,
     run,
+    target,
 )
 
 RUN, ROLLBACK = names.RUN_FINALIZER, names.ROLLBACK_FINALIZER
@@ -383,3 +385,17 @@ STAYING = [
 @pytest.mark.parametrize(("seen", "left"), [row[1:] for row in STAYING], ids=[row[0] for row in STAYING])
 def test_a_finalizer_is_there_only_while_it_is_needed(seen: Observation, left: set[str]) -> None:
     assert decide(seen).finalizers == left
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_rollback_before_the_deletion_is_not_told_to_go_forward_only(undone: bool) -> None:
+    """A history that has moved makes a run look, which only goes forward: that could never take anything back."""
+    came: dict[str, Any] = {"reason": "NotReversible", "version": "1.0.0"}
+    status = undoing(RunOutcome.REFUSED, **came) if undone else recorded(RunOutcome.FAILED, **came)
+    status = status.model_copy(update={"history_digest": "left"})
+    owner = OwnerStatus(owner="shop/shop", version="1.0.0", versions=1, digest="moved")
+    told = TargetDatabaseStatus(history_seen_at=ago(0), owners=[owner])
+    of = going(status, ROLLBACK, **POLICY) if undone else migration(status=status)
+    decision = decide(observation(of, at=replace(target(), status=told)))
+    assert (decision.start is None) is undone
+    assert decision.start is None or decision.start.only_forward

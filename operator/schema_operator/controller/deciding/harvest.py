@@ -13,6 +13,7 @@ from schema_operator.api.schema_migration import (
 )
 from schema_operator.api.version import NOTHING
 from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.history import remembered
 from schema_operator.controller.deciding.settled import settle
 from schema_operator.controller.deciding.statuses import Verdict, not_yet, timestamp, with_state
 from schema_operator.controller.deciding.work import run_status, unrecorded, work_of
@@ -65,6 +66,7 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
     if report is not None:
         update["verification"] = _verification_after(status, report)
         update["database"] = _database_after(status, report)
+        update |= remembered(seen.migration, report)
     base = status.model_copy(update=update)
     others = {item.name for item in unrecorded(seen)} - {run.name}
     settled = _waiting(seen, base) if others else settle(seen, base)

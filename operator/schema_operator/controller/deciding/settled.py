@@ -20,6 +20,7 @@ from schema_operator.controller.deciding.attempts import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages
+from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     is_about_present,
@@ -34,6 +35,11 @@ from schema_operator.controller.deciding.work import scripts_image, work_of
 from schema_operator.controller.jobs import Start
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
+
+_MOVED = (
+    "what is applied in the database is not what the last run left (an older backup was restored, or somebody went "
+    "back or ahead); a run looks at it"
+)
 
 
 def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
@@ -53,6 +59,9 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     last = base.runs[0] if base.runs else None
     if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
         return start(seen, base, failures=0)
+    moved = last.outcome not in GOES_ON and is_news(seen, last) and has_moved(seen, base)
+    if moved and not seen.migration.undo:
+        return start(seen, base, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
     return _after(seen, base, seen.target, last, last.outcome)
 
 
@@ -78,8 +87,15 @@ def _after(
             return _again(seen, base, last, uncounted_wait(outcome, last.number))
 
 
-def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, recheck: bool = False) -> Decision:
-    """Start a run, unless a gate holds it."""
+def start(
+    seen: Observation,
+    base: SchemaMigrationStatus,
+    *,
+    failures: int,
+    recheck: bool = False,
+    why: Verdict | None = None,
+) -> Decision:
+    """Start a run, unless a gate holds it; `why` is what is said of it where it is not simply the next."""
     work = work_of(seen)
     if work is None or seen.scripts_digest is None:
         return Decision()
@@ -98,6 +114,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
+        only_forward=not migration.undo and only_forward(seen, base, work),
         emergency=through.emergency,
         scripts_image=scripts_image(seen, base, work),
     )
@@ -115,9 +132,10 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     )
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
-    verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
+    verdict = why or Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | not_yet(verdict)
-    told = _emergency(begun)
+    told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
+    told = (*told, *_emergency(begun))
     passing = base == migration.status and not is_about_present(seen) and not told
     status = with_state(seen, following, State.PENDING, verdicts)
     return Decision(status=status, start=begun, events=told, passing=passing)
