@@ -19,6 +19,8 @@ SLOW = {
 }
 """Works until there is a table `go`."""
 GO = "CREATE TABLE go ()"
+MIGRATION = "schema-operator.dev/migration"
+"""Annotation that inspections of a target do not have."""
 
 
 def quick(version: str) -> dict[str, str]:
@@ -35,13 +37,14 @@ def ready_because(reason: str) -> Any:
 
 @contextmanager
 def most_at_once(shop: Shop) -> Iterator[list[int]]:
-    """Count, ten times a second, the Jobs that have neither ended nor been told to stop."""
+    """Count, ten times a second, the runs that have neither ended nor been told to stop."""
     seen: list[int] = []
     done = threading.Event()
 
     def count() -> None:
         while not done.wait(0.1):
-            jobs = [job.get("status", {}).get("conditions", []) for job in shop.jobs()]
+            runs = [job for job in shop.jobs() if MIGRATION in job["metadata"]["annotations"]]
+            jobs = [job.get("status", {}).get("conditions", []) for job in runs]
             seen.append(sum(not any(item["status"] == "True" for item in found) for found in jobs))
 
     counter = threading.Thread(target=count)
