@@ -22,6 +22,7 @@ from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import timestamp, unreadable
+from schema_operator.controller.logs import about
 from schema_operator.controller.observation import (
     CONTAINER,
     Ended,
@@ -78,8 +79,9 @@ class Performer:
             migration = migration_of(body)
         except ValidationError as error:
             return await self._write_unreadable(body, error)
-        seen = await self._observe(migration)
-        return await self._perform(seen, decide(seen))
+        with about(generation=migration.generation):
+            seen = await self._observe(migration)
+            return await self._perform(seen, decide(seen))
 
     async def target(self, key: Key) -> float | None:
         """Look at one TargetDatabase that has changed."""
@@ -194,7 +196,8 @@ class Performer:
                 raise
             message = f"the Job {start.name} could not be created: {error.message}"
             return not_started(seen, "JobNotCreated", message, again=JOB_RETRY_SECONDS, instead_of=decision)
-        _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
+        with about(run=start.name):
+            _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
         return decision
 
     async def _write_migration(self, migration: Migration, status: SchemaMigrationStatus) -> bool:
