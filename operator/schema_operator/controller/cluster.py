@@ -25,11 +25,14 @@ LOG_SECONDS = 3.0
 """A log comes from a node, which may be gone, and nothing is decided upon it."""
 CONNECTIONS = 8
 """Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
+PAGE = 200
+"""Objects a page of a long list: metadata may hold a copy of the scripts (kubectl's annotation)."""
 _OK = range(200, 300)
 NOT_FOUND = 404
 CONFLICT = 409
 _ANYTHING = "application/json, */*"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LIST_OF_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
 
 
@@ -81,6 +84,22 @@ class Cluster:
     async def migrations(self, namespace: str) -> list[dict[str, Any]]:
         """List the SchemaMigrations of a namespace."""
         return await self._list(f"{_OURS}/namespaces/{namespace}/schemamigrations")
+
+    async def migration_versions(self, namespace: str | None) -> dict[tuple[str, str], str]:
+        """Give the resource version of every SchemaMigration of a namespace, or of all, by namespace and name."""
+        place = f"/namespaces/{namespace}" if namespace is not None else ""
+        query, found = [("limit", str(PAGE))], {}
+        while True:
+            page = json.loads(
+                await self._call("GET", f"{_OURS}{place}/schemamigrations", query, accept=_LIST_OF_METADATA)
+            )
+            for item in page["items"]:
+                meta = item["metadata"]
+                found[meta["namespace"], meta["name"]] = str(meta["resourceVersion"])
+            following = page["metadata"].get("continue")
+            if not following:
+                return found
+            query = [("limit", str(PAGE)), ("continue", following)]
 
     async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a ConfigMap; None where there is none."""

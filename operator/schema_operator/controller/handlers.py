@@ -8,8 +8,10 @@ out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +19,8 @@ import kopf
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller import names
-from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.cluster import ApiError, Cluster
+from schema_operator.controller.heard import Heard
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
 
@@ -27,10 +30,14 @@ RESYNC_SECONDS = 60.0
 A net for lost events, and for ConfigMaps, which are not watched.
 """
 
+WATCH_SILENCE_SECONDS = 70.0
+"""How long nothing may come from a watch before it is begun anew: the API server sends a bookmark every 60 s."""
+
 CRD_SECONDS = 2.0
 """How soon the controller looks again for its CRDs before it starts."""
 
 Handler = Callable[..., Awaitable[None]]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -45,13 +52,17 @@ class Office:
     """The TargetDatabase of each SchemaMigration."""
     generations: dict[Key, int] = field(default_factory=dict)
     """The generation of each TargetDatabase as last heard of."""
+    namespaces: Sequence[str | None] = (None,)
+    """Where to look; None is everywhere."""
+    heard: Heard = field(default_factory=Heard)
 
     @classmethod
-    async def open(cls, image: str) -> Office:
+    async def open(cls, image: str, namespaces: Sequence[str] = ()) -> Office:
         """Connect to the cluster; `image` is what runners are started from."""
         cluster = await Cluster.connect()
         performer = Performer(cluster, image)
-        return cls(cluster, performer, Queue(performer.migration), Queue(performer.target))
+        queues = Queue(performer.migration), Queue(performer.target)
+        return cls(cluster, performer, *queues, namespaces=namespaces or (None,))
 
     async def close(self) -> None:
         """Stop looking at anything; Jobs that run go on."""
@@ -88,7 +99,7 @@ class Office:
                 self.migrations.put(migration)
 
     async def resync(self) -> None:
-        """Look at everything once in `RESYNC_SECONDS`, spread over them."""
+        """Look at everything once in `RESYNC_SECONDS`, spread over them, and list what there is after each round."""
         while True:
             keys = list(self.databases)
             random.shuffle(keys)
@@ -97,13 +108,35 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS / len(keys))
             if not keys:
                 await asyncio.sleep(RESYNC_SECONDS)
+            await self.look_for_unheard()
+
+    async def look_for_unheard(self) -> None:
+        """Look at migrations of whose newest version the watch has not told."""
+        asked = time.monotonic()
+        versions: dict[Key, str] = {}
+        try:
+            for namespace in self.namespaces:
+                versions |= await self.cluster.migration_versions(namespace)
+        except ApiError as error:
+            _log.warning("the SchemaMigrations could not be listed, next try in %.0f s: %s", RESYNC_SECONDS, error)
+            return
+        for key in self.heard.listed(versions, asked):
+            self.databases.setdefault(key, "")
+            self.migrations.put(key)
+
+    def require_alive(self) -> None:
+        """Raise `kopf.PermanentError` where the controller no longer hears of what happens."""
+        if silent := self.heard.silent(time.monotonic()):
+            names_of = ", ".join("/".join(key) for key in silent[:3])
+            raise kopf.PermanentError(f"the watch is dead: it has not told of the newest version of {names_of}")
 
 
-def register(registry: kopf.OperatorRegistry, image: str) -> None:
-    """Register all handlers."""
+def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = ()) -> None:
+    """Register all handlers; without `namespaces`, for all of them."""
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
-    kopf.on.startup(registry=registry, id="open")(_opening(image))
+    kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
+    kopf.on.probe(registry=registry, id="watch")(_alive)
     kopf.on.cleanup(registry=registry)(_close)
     kopf.on.event(GROUP, API_VERSION, "schemamigrations", registry=registry)(_migration)
     kopf.on.event(GROUP, API_VERSION, "targetdatabases", registry=registry)(_target)
@@ -112,9 +145,9 @@ def register(registry: kopf.OperatorRegistry, image: str) -> None:
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
 
 
-def _opening(image: str) -> Handler:
+def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
     async def opened(memo: kopf.Memo, **_: Any) -> None:
-        office = await Office.open(image)
+        office = await Office.open(image, namespaces)
         if not await office.cluster.serves_our_kinds():
             # Without the right to watch CRDs kopf looks for them once, at its start, and would then serve nothing and
             # call itself healthy. While it waits here it does not answer its probes.
@@ -132,13 +165,30 @@ async def _close(memo: kopf.Memo, **_: Any) -> None:
         await memo.office.close()
 
 
+async def _alive(memo: kopf.Memo, **_: Any) -> str:
+    memo.office.require_alive()
+    if memo.resync.done():
+        raise kopf.PermanentError("the controller no longer looks at everything once a minute")
+    return "heard"
+
+
 async def _migration(
-    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, uid: str, spec: kopf.Spec, **_: Any
+    *,
+    event: kopf.RawEvent,
+    memo: kopf.Memo,
+    namespace: str | None,
+    name: str,
+    uid: str,
+    spec: kopf.Spec,
+    meta: kopf.Meta,
+    **_: Any,
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
+        memo.office.heard.deleted(key, uid)
         memo.office.migration_deleted(key, uid)
     else:
+        memo.office.heard.told(key, uid, meta["resourceVersion"], time.monotonic())
         memo.office.migration_changed(key, spec.get("database", {}).get("name", ""))
 
 
@@ -162,6 +212,7 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.watching.server_timeout = 300  # a watch that died silently must not be believed for long
     settings.watching.client_timeout = 320
+    settings.watching.inactivity_timeout = WATCH_SILENCE_SECONDS
     settings.watching.reconnect_backoff = 1.0
     settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
     settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR

@@ -31,7 +31,7 @@ def main(log_format: LogFormat = LogFormat.JSON) -> int:
         return 2
     namespaces = [item.strip() for item in os.environ.get(NAMESPACES, "").split(",") if item.strip()]
     registry = kopf.OperatorRegistry()
-    register(registry, image)
+    register(registry, image, namespaces)
     settings = kopf.OperatorSettings()
     # Scanning needs the right to list namespaces and CRDs, which an installation for some namespaces does not have.
     settings.scanning.disabled = bool(namespaces)
@@ -44,4 +44,3 @@ def main(log_format: LogFormat = LogFormat.JSON) -> int:
         liveness_endpoint=LIVENESS_ENDPOINT,
     )
     return 0
-

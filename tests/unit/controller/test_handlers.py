@@ -40,7 +40,7 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
     """With `watchNamespaces` kopf looks for CRDs once; it would then watch nothing and call itself healthy."""
     api = Api(installed=installed)
 
-    async def opened(_: str) -> Office:
+    async def opened(*_: object) -> Office:
         return office(api)
 
     monkeypatch.setattr(Office, "open", opened)

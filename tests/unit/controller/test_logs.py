@@ -19,7 +19,7 @@ SECRET = "CREATE TABLE canary"
 
 
 @pytest.fixture
-def as_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+def _as_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `configure` change the root logger, and put it back afterwards."""
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
@@ -30,7 +30,7 @@ def as_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def record(message: str, *, error: BaseException | None = None, **extra: Any) -> logging.LogRecord:
     exc = (type(error), error, error.__traceback__) if error is not None else None
-    found = logging.LogRecord("schema_operator.test", logging.WARNING, "", 0, message, (), exc)  # type: ignore[arg-type]
+    found = logging.LogRecord("schema_operator.test", logging.WARNING, "", 0, message, (), exc)
     vars(found).update(extra)
     return found
 
@@ -39,11 +39,10 @@ def line(found: logging.LogRecord) -> dict[str, Any]:
     return dict(json.loads(JsonFormatter().format(found)))
 
 
-def caught(error: Exception) -> Exception:
-    try:
-        raise error
-    except Exception as found:  # noqa: BLE001 (it is what is wanted)
-        return found
+def caught(error: Exception, cause: Exception | None = None) -> Exception:
+    with pytest.raises(type(error)) as found:
+        raise error from cause
+    return found.value
 
 
 def test_a_line_says_when_what_and_about_what() -> None:
@@ -81,14 +80,10 @@ def test_text_is_for_people() -> None:
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_an_exception_that_quotes_what_it_was_given_is_written_without_it(formatter: logging.Formatter) -> None:
     scripts = {"inline": [{"version": "1", "up": SECRET, "down": {"text": SECRET}}]}
-    try:
+    with pytest.raises(ValueError, match=SECRET) as quoting:
         SchemaMigrationSpec.model_validate(SPEC | {"scripts": scripts})
-    except ValueError as cause:
-        assert SECRET in str(cause)
-        try:
-            raise RuntimeError("cannot look") from cause
-        except RuntimeError as error:
-            text = formatter.format(record("cannot look", error=error))
+    error = caught(RuntimeError("cannot look"), quoting.value)
+    text = formatter.format(record("cannot look", error=error))
     assert SECRET not in text
     for part in ("scripts.inline.0.down", "which led to:", "RuntimeError: cannot look", "test_logs.py"):
         assert part in text
@@ -126,10 +121,14 @@ async def test_the_giant_line_of_kopf_is_what_is_filtered(caplog: pytest.LogCapt
 
 
 @pytest.mark.asyncio
-async def test_what_cannot_be_looked_at_is_named(caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_cannot_be_looked_at_is_named() -> None:
     lines: list[dict[str, Any]] = []
-    handler = logging.Handler()
-    handler.emit = lambda found: lines.append(line(found))  # type: ignore[method-assign]
+
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(line(record))
+
+    handler = Kept()
     logging.getLogger(queue.__name__).addHandler(handler)
 
     async def look(_: Key) -> float | None:
@@ -152,12 +151,18 @@ def test_json_unless_text_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, arguments: list[str], wanted: LogFormat
 ) -> None:
     asked: list[LogFormat] = []
-    monkeypatch.setattr(main, "main", lambda log_format: asked.append(log_format) or 0)
+
+    def control(log_format: LogFormat) -> int:
+        asked.append(log_format)
+        return 0
+
+    monkeypatch.setattr(main, "main", control)
     assert execute(["controller", *arguments]) == 0
     assert asked == [wanted]
 
 
-def test_lines_of_every_logger_are_written_so(as_in_a_cluster: None, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("_as_in_a_cluster")
+def test_lines_of_every_logger_are_written_so(capsys: pytest.CaptureFixture[str]) -> None:
     configure(LogFormat.JSON)
     logging.getLogger("kopf.activities").info("of kopf")
     logging.getLogger("kopf.objects").info("one a handled event")
