@@ -256,7 +256,7 @@ def _held() -> Iterator[Shown]:
     nightly = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
     closed = target(windows=[nightly])
     frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
-    emergency = {"emergency": {"reason": "incident 4711"}}
+    emergency: dict[str, Any] = {"emergency": {"reason": "incident 4711"}}
     lines = [
         ("suspended", observation(migration(suspend=True)), "Suspended"),
         ("a window is closed", observation(at=closed), "Suspended"),
