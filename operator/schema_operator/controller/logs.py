@@ -53,7 +53,8 @@ def configure(log_format: LogFormat) -> None:
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("kopf.objects").setLevel(logging.WARNING)  # because it says of every event that it was handled
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # because probes are not worth a line each
+    logging.getLogger("kopf.activities.probe").setLevel(logging.WARNING)  # because probes are not worth a line each
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)  # the same
 
 
 class JsonFormatter(logging.Formatter):

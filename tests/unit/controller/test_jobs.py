@@ -22,6 +22,7 @@ from schema_operator.api.request import (
 from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
+from schema_operator.controller.observation import migration_of
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import SPEC, migration, target
 
@@ -224,3 +225,30 @@ def test_inline_scripts_that_do_not_fit_are_refused_with_the_way_out() -> None:
     with pytest.raises(Refused, match="ConfigMaps") as caught:
         jobs.manifest(replace(migration(), spec=spec), target(), START, "image:1")
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_job_carries_nothing_that_was_put_on_its_migration() -> None:
+    """A tool that tracks what it applied by labels and annotations would take the Job for its own, and delete it."""
+    marks = {
+        "argocd.argoproj.io/tracking-id": "shop:schema-operator.dev/SchemaMigration:shop/shop",
+        "argocd.argoproj.io/sync-wave": "-1",
+        "app.kubernetes.io/instance": "shop-of-argo",
+        "kustomize.toolkit.fluxcd.io/name": "shop",
+        "helm.sh/hook": "pre-upgrade",
+        "kubectl.kubernetes.io/last-applied-configuration": '{"spec": {}}',
+    }
+    meta = {"namespace": "shop", "name": "shop", "uid": "u", "generation": 1, "resourceVersion": "1"}
+    body = {"metadata": meta | {"labels": marks, "annotations": marks}, "spec": SPEC}
+    manifest = jobs.manifest(migration_of(body), target(), START, "image:1")
+    for carried in (manifest["metadata"], manifest["spec"]["template"]["metadata"]):
+        named = {*carried["labels"], *carried["annotations"]}
+        assert named & marks.keys() == set()
+        assert all(mark not in str(carried) for mark in marks.values() if len(mark) > 4)
+
+
+def test_references_lead_nowhere_but_into_the_namespace_of_the_migration() -> None:
+    runner = {"serviceAccountName": "migrator"}
+    named = {"uriSecret": {"name": "s", "key": "k"}, "tls": {"caSecret": {"name": "ca", "key": "c"}}}
+    manifest = jobs.manifest(migration(), at(named, runner=runner), START, "image:1")
+    assert manifest["metadata"]["namespace"] == migration().namespace
+    assert "namespace" not in str(pod_spec(manifest))

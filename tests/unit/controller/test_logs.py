@@ -24,7 +24,7 @@ def _as_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", list(root.handlers))
     monkeypatch.setattr(root, "level", root.level)
-    for name in ("kopf.objects", "aiohttp.access"):
+    for name in ("kopf.objects", "kopf.activities.probe", "aiohttp.access"):
         monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
 
 
@@ -164,11 +164,12 @@ def test_json_unless_text_is_asked_for(
 @pytest.mark.usefixtures("_as_in_a_cluster")
 def test_lines_of_every_logger_are_written_so(capsys: pytest.CaptureFixture[str]) -> None:
     configure(LogFormat.JSON)
-    logging.getLogger("kopf.activities").info("of kopf")
+    logging.getLogger("kopf.activities.startup").info("of kopf")
+    logging.getLogger("kopf.activities.probe").info("one a probe")
     logging.getLogger("kopf.objects").info("one a handled event")
     logging.getLogger("schema_operator.x").info("ours")
     written = [json.loads(text) for text in capsys.readouterr().err.splitlines()]
     assert [(one["logger"], one["message"]) for one in written] == [
-        ("kopf.activities", "of kopf"),
+        ("kopf.activities.startup", "of kopf"),
         ("schema_operator.x", "ours"),
     ]
