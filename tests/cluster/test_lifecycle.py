@@ -1,5 +1,7 @@
 """The life of a migration, seen through the API server and in the database."""
 
+import pytest
+
 from support.operator import Shop, conditions, message
 
 FIRST = {
@@ -113,6 +115,7 @@ def test_a_failing_verification_leaves_nothing_and_is_named(shop: Shop) -> None:
     assert shop.versions() == ["1.0.0"]
 
 
+@pytest.mark.fault(44)
 def test_a_verification_after_the_commit_leaves_it_applied_but_not_ready(shop: Shop) -> None:
     check = {"name": "impossible", "sql": "SELECT false", "when": "AfterCommit"}
     shop.migrate(FIRST, verify=[check])

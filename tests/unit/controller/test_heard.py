@@ -94,6 +94,7 @@ def office(api: Api, looked: list[Key], namespaces: tuple[str | None, ...] = (No
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault(34)
 async def test_what_the_watch_has_not_told_of_is_acted_on_all_the_same() -> None:
     looked: list[Key] = []
     found = office(Api({"a": {("a", "x"): "1"}, "b": {("b", "y"): "2"}}), looked, ("a", "b"))
@@ -105,6 +106,7 @@ async def test_what_the_watch_has_not_told_of_is_acted_on_all_the_same() -> None
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault(33)
 async def test_an_api_server_that_is_away_is_no_reason_to_die(caplog: pytest.LogCaptureFixture) -> None:
     api = Api({None: {ORDERS: "1"}})
     api.away = True
@@ -134,6 +136,7 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     ("missed", "ended", "code"), [(False, False, 200), (True, False, 500), (False, True, 500)], ids=str
 )
+@pytest.mark.fault(34)
 async def test_the_probe_fails_when_the_controller_hears_nothing_any_more(missed: bool, ended: bool, code: int) -> None:
     registry = kopf.OperatorRegistry()
     register(registry, "image:1")
@@ -165,6 +168,7 @@ async def test_the_probe_fails_when_the_controller_hears_nothing_any_more(missed
 
 
 @pytest.mark.asyncio
+@pytest.mark.fault(34)
 async def test_a_watch_begins_anew_before_a_change_is_late() -> None:
     """Bookmarks come every 60 s, and a change must be noticed within 90 s."""
     settings = kopf.OperatorSettings()

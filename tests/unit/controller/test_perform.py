@@ -97,6 +97,7 @@ async def test_a_job_that_a_quota_refuses_is_tried_again_soon() -> None:
     assert stage.statuses[0]["conditions"][-1]["reason"] == "JobNotCreated"
 
 
+@pytest.mark.fault(35)
 @pytest.mark.asyncio
 async def test_a_status_is_bound_to_what_was_looked_at_and_a_change_meanwhile_makes_it_look_again() -> None:
     stage = Stage(apply_migration_status=[ApiError(409, "Conflict", "modified")])
