@@ -19,11 +19,14 @@ NAME = "schema-operator"
 CHART = CHECKOUT / "charts/schema-operator"
 
 
-def install(cluster: Cluster, namespaces: Sequence[str] = (), name: str = NAME, *, crds: bool = True) -> str:
+def install(
+    cluster: Cluster, namespaces: Sequence[str] = (), name: str = NAME, *, crds: bool = True, more: Sequence[str] = ()
+) -> str:
     """Install or upgrade the operator and wait until it is ready; give the image it runs.
 
     `name` is that of the release and of its namespace. With `namespaces` it works in these only; without `crds` it uses
-    the definitions that are there. Raises CalledProcessError where helm fails, with its words shown.
+    the definitions that are there; `more` are further values of the chart. Raises CalledProcessError where helm fails,
+    with its words shown.
     """
     built = image()
     if "IMAGE" not in os.environ:
@@ -31,6 +34,7 @@ def install(cluster: Cluster, namespaces: Sequence[str] = (), name: str = NAME, 
     repository, _, tag = built.rpartition(":")
     values = [f"image.repository={repository}", f"image.tag={tag}", f"crds.enabled={str(crds).lower()}"]
     values += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
+    values += more
     helm(
         cluster,
         *(

@@ -23,6 +23,8 @@ FIELD_MANAGER = "schema-operator"
 REQUEST_SECONDS = 30.0
 LOG_SECONDS = 3.0
 """A log comes from a node, which may be gone, and nothing is decided upon it."""
+LEASE_SECONDS = 5.0
+"""A request that takes longer is better tried again before the Lease runs out."""
 CONNECTIONS = 8
 """Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
 PAGE = 200
@@ -32,6 +34,7 @@ NOT_FOUND = 404
 CONFLICT = 409
 _ANYTHING = "application/json, */*"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LEASES = "/apis/coordination.k8s.io/v1"
 _LIST_OF_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
 
@@ -149,6 +152,26 @@ class Cluster:
         """Create an Event; give False where the same has been told already."""
         return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)
 
+    async def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Lease; None where there is none."""
+        return await self._read(f"{_LEASES}/namespaces/{namespace}/leases/{quote(name)}", seconds=LEASE_SECONDS)
+
+    async def create_lease(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a Lease; give False where one of that name exists already."""
+        return await self._create(f"{_LEASES}/namespaces/{manifest['metadata']['namespace']}/leases", manifest)
+
+    async def replace_lease(self, manifest: Mapping[str, Any]) -> bool:
+        """Write a Lease that was read; give False where it has changed since."""
+        meta = manifest["metadata"]
+        path = f"{_LEASES}/namespaces/{meta['namespace']}/leases/{quote(meta['name'])}"
+        try:
+            await self._call("PUT", path, body=manifest, seconds=LEASE_SECONDS)
+        except ApiError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
     async def apply_migration_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> None:
         """Write the whole status of a SchemaMigration; see `_apply_status`."""
         await self._apply_status("SchemaMigration", "schemamigrations", meta, status)
@@ -180,9 +203,11 @@ class Cluster:
             content_type="application/apply-patch+yaml",
         )
 
-    async def _read(self, path: str, accept: str = _ANYTHING) -> dict[str, Any] | None:
+    async def _read(
+        self, path: str, accept: str = _ANYTHING, *, seconds: float = REQUEST_SECONDS
+    ) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(await self._call("GET", path, accept=accept)))
+            return dict(json.loads(await self._call("GET", path, accept=accept, seconds=seconds)))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None

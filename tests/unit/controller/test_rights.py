@@ -62,7 +62,7 @@ class Recorder(Cluster):
 
 def argument(parameter: inspect.Parameter) -> Any:
     if "Mapping" in str(parameter.annotation):
-        return {"metadata": {"namespace": "shop"}, "namespace": "shop", "name": "shop"}
+        return {"metadata": {"namespace": "shop", "name": "shop"}, "namespace": "shop", "name": "shop"}
     return 1 if parameter.annotation == "int" else "shop"
 
 
@@ -78,6 +78,10 @@ def asked_by_us() -> set[Right]:
 
     asyncio.run(ask())
     return recorder.asked
+
+
+def of_leases(asked: Iterable[Right]) -> set[Right]:
+    return {right for right in asked if right[1] == "leases"}
 
 
 def watched_by_kopf() -> set[Right]:
@@ -125,7 +129,8 @@ def rights(rules: Iterable[dict[str, Any]]) -> list[Right]:
 
 @pytest.fixture(scope="module")
 def needed() -> set[Right]:
-    return asked_by_us() | watched_by_kopf() | asked_by_owner_references()
+    asked = asked_by_us()
+    return asked - of_leases(asked) | watched_by_kopf() | asked_by_owner_references()
 
 
 def test_for_the_whole_cluster_every_right_is_needed_and_none_is_missing(needed: set[Right]) -> None:
@@ -133,6 +138,20 @@ def test_for_the_whole_cluster_every_right_is_needed_and_none_is_missing(needed:
     granted = rights(role["rules"])
     assert sorted(granted) == sorted(needed | CLUSTER_WIDE_ONLY)
     assert not [right for right in granted if "secrets" in right or "*" in right]
+
+
+def test_a_lease_is_touched_only_where_there_are_several_and_only_its_own() -> None:
+    (role,) = [one for one in rendered("--set=replicas=2,leaderElection=true") if one["kind"] == "Role"]
+    assert sorted(rights(role["rules"])) == sorted(of_leases(asked_by_us()))
+    assert role["metadata"]["namespace"] == "operator"
+    unnamed = [rule["verbs"] for rule in role["rules"] if rule.get("resourceNames") != ["schema-operator"]]
+    assert unnamed == [["create"]]
+    assert not [one for one in rendered() if one["kind"] == "Role"]
+
+
+def test_two_that_do_not_wait_for_each_other_cannot_be_installed() -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        rendered("--set=replicas=2")
 
 
 def test_for_some_namespaces_there_are_roles_only(needed: set[Right]) -> None:
@@ -149,11 +168,12 @@ def test_for_some_namespaces_there_are_roles_only(needed: set[Right]) -> None:
 
 
 def test_the_page_gives_a_reason_for_every_right() -> None:
-    (role,) = [one for one in rendered() if one["kind"] == "ClusterRole"]
+    roles = [one for one in rendered("--set=leaderElection=true") if one["kind"].endswith("Role")]
+    granted = [right for role in roles for right in rights(role["rules"])]
     documented = [
         (resource, verb, bool(why.strip()))
         for resources, verbs, why in _ROW.findall(PAGE.read_text())
         for resource in re.findall(r"`([^`]+)`", resources)
         for verb in verbs.split(", ")
     ]
-    assert sorted(documented) == sorted((resource, verb, True) for _, resource, verb in rights(role["rules"]))
+    assert sorted(documented) == sorted((resource, verb, True) for _, resource, verb in granted)
