@@ -93,7 +93,11 @@ def _run(work: Workplace, address: Address | None) -> None:
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
     checked: list[Plan] = []
-    reading = history_of(work, lambda: checked.append(_plan_of_the_first(work, scripts)))
+    reading = history_of(
+        work,
+        lambda: checked.append(_plan_of_the_first(work, scripts)),
+        lambda: _foresee_first_archives(work, checked[-1]),
+    )
     work.findings = work.findings.with_history(reading.history)
     mark_seen(work, scripts, recordable=reading.recordable)
     decided = _plan(work, scripts)
@@ -102,8 +106,8 @@ def _run(work: Workplace, address: Address | None) -> None:
         require_recordable(work)
     if not checked:
         _check_pending(work, decided)
-    _foresee_archives(work, decided)
-    require_keys(work, decided)
+        require_keys(work, decided)
+        _foresee_archives(work, decided)
     _carry_out(work, decided, scripts)
     if reading.expired:
         drop_expired(work)
@@ -114,6 +118,7 @@ def _plan_of_the_first(work: Workplace, scripts: ScriptSet) -> Plan:
     work.findings = work.findings.with_history(History())
     decided = _plan(work, scripts)
     _check_pending(work, decided)
+    require_keys(work, decided)
     return decided
 
 
@@ -125,8 +130,8 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
-    _foresee_archives(work, decided)
     require_keys(work, decided)
+    _foresee_archives(work, decided)
     show(work, decided)
 
 
@@ -247,6 +252,13 @@ def _foresee_archives(work: Workplace, decided: Plan) -> None:
         from schema_operator.runner.steps.foresee import foresee_archives  # noqa: PLC0415 (only such a run pays)
 
         foresee_archives(work, decided)
+
+
+def _foresee_first_archives(work: Workplace, decided: Plan) -> None:
+    if decided.changes:
+        from schema_operator.runner.steps.foresee import foresee_first_archives  # noqa: PLC0415 (only such a run pays)
+
+        foresee_first_archives(work, decided)
 
 
 def _carry_out(work: Workplace, decided: Plan, scripts: ScriptSet) -> None:

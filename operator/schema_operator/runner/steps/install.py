@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 _NOT_OURS = (Reason.ALREADY_EXISTS, Reason.OBJECT_NOT_FOUND)
 
 
-def history_of(work: Workplace, before_first: Callable[[], None]) -> Reading:
+def history_of(work: Workplace, before_first: Callable[[], None], before_first_commit: Callable[[], None]) -> Reading:
     """Read the history, after installing or upgrading what is missing to read it.
 
-    Where the control schema is as it should be, which is nearly always, that is one query. `before_first` is called
-    where there is none at all, and may refuse what would then be the first run.
+    Where the control schema is as it should be, which is nearly always, that is one query. Where
+    there is none at all, `before_first` is called before it is installed, and `before_first_commit` in the transaction
+    that installs it: both may refuse what would then be the first run, and leave nothing there.
     Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
     """
     try:
@@ -39,7 +40,7 @@ def history_of(work: Workplace, before_first: Callable[[], None]) -> Reading:
         if installed is None:
             before_first()
         if missing := installation.missing(installation.scripts(), installed):
-            _install(work, missing, installed)
+            _install(work, missing, installed, before_first_commit if installed is None else None)
         return look(work, lambda: store.read(work.session), pinned=True)
     except Failed as failed:
         raise _refused(work, failed) from None
@@ -93,7 +94,12 @@ def require_recordable(work: Workplace) -> None:
         raise _denied(work, access)
 
 
-def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | None) -> None:
+def _install(
+    work: Workplace,
+    missing: tuple[Script, ...],
+    installed: Version | None,
+    before_commit: Callable[[], None] | None,
+) -> None:
     newest = missing[-1].version
 
     def body(begun: Begun) -> None:
@@ -106,6 +112,8 @@ def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | 
             )
             if transaction != begun.transaction:
                 raise transaction_ended(Location(file=script.up.file))
+        if before_commit is not None:
+            before_commit()
 
     try:
         commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
