@@ -151,13 +151,12 @@ async def test_a_short_absence_of_the_api_server_costs_nothing(clock: Time) -> N
 
 @pytest.mark.asyncio
 async def test_who_was_paused_for_too_long_stops_without_asking(clock: Time) -> None:
-    store, holder, other = Store(), elector("a", clock), elector("b", clock)
+    """Even if nobody has taken it: what was begun before the pause may be as old as the pause."""
+    store, holder = Store(), elector("a", clock)
     await holder.take(store)
-    await other.take(store)
     clock.now += DURATION_SECONDS + 1
-    assert await other.take(store)
-    await holder.keep(store)
-    assert store.spec()["holderIdentity"] == "b"
+    await asyncio.wait_for(holder.keep(store), 5)
+    assert store.version == 1
 
 
 @pytest.mark.asyncio
