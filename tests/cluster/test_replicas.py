@@ -14,11 +14,11 @@ CONTROLLERS = ("-n", release.NAME, "get", "pods", "-l", "app.kubernetes.io/compo
 @pytest.fixture
 def two(shop: Shop) -> Iterator[Shop]:
     """Install two controllers, and one again afterwards."""
-    release.install(shop.cluster, more=["replicas=2", "leaderElection=true"])
+    release.install(shop.cluster, watch_config_maps=True, more=["replicas=2", "leaderElection=true"])
     try:
         yield shop
     finally:
-        release.install(shop.cluster)
+        release.install(shop.cluster, watch_config_maps=True)
 
 
 def holder(shop: Shop) -> str:

@@ -190,7 +190,7 @@ def connect(port: int, name: str) -> psycopg.Connection[tuple[Any, ...]]:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Cluster:
     """Install the operator with its chart."""
-    release.install(cluster)
+    release.install(cluster, watch_config_maps=True)
     return cluster
 
 

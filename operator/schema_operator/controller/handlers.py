@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from schema_operator.controller.queue import Key, Queue
 RESYNC_SECONDS = 60.0
 """How often every migration is looked at although nothing was heard.
 
-A net for lost events, and for ConfigMaps, which are not watched.
+A net for lost events, and for ConfigMaps, of which only those are watched that ask for it.
 """
 
 WATCH_SILENCE_SECONDS = 70.0
@@ -50,6 +50,8 @@ class Office:
     targets: Queue
     databases: dict[Key, str] = field(default_factory=dict)
     """The TargetDatabase of each SchemaMigration."""
+    config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
+    """The ConfigMaps of each SchemaMigration that has its scripts in some."""
     generations: dict[Key, int] = field(default_factory=dict)
     """The generation of each TargetDatabase as last heard of."""
     namespaces: Sequence[str | None] = (None,)
@@ -70,14 +72,20 @@ class Office:
         await self.targets.close()
         await self.cluster.close()
 
-    def migration_changed(self, key: Key, database: str) -> None:
+    def migration_changed(self, key: Key, spec: Mapping[str, Any]) -> None:
         """Look at a migration."""
-        self.databases[key] = database
+        self.databases[key] = spec.get("database", {}).get("name", "")
+        named = frozenset(one.get("name", "") for one in spec.get("scripts", {}).get("configMaps") or ())
+        if named:
+            self.config_maps[key] = named
+        else:
+            self.config_maps.pop(key, None)
         self.migrations.put(key)
 
     def migration_deleted(self, key: Key, uid: str) -> None:
         """Forget a migration."""
         self.databases.pop(key, None)
+        self.config_maps.pop(key, None)
         self.performer.forget(uid)
 
     def target_changed(self, key: Key, generation: int) -> None:
@@ -96,6 +104,12 @@ class Office:
     def _target_moved(self, key: Key) -> None:
         for migration, database in self.databases.items():
             if (migration[0], database) == key:
+                self.migrations.put(migration)
+
+    def config_map_moved(self, key: Key) -> None:
+        """Look at every migration that has scripts in a ConfigMap that was created, changed or deleted."""
+        for migration, named in self.config_maps.items():
+            if migration[0] == key[0] and key[1] in named:
                 self.migrations.put(migration)
 
     async def resync(self) -> None:
@@ -131,8 +145,13 @@ class Office:
             raise kopf.PermanentError(f"the watch is dead: it has not told of the newest version of {names_of}")
 
 
-def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = ()) -> None:
-    """Register all handlers; without `namespaces`, for all of them."""
+def register(
+    registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = (), *, watch_config_maps: bool = False
+) -> None:
+    """Register all handlers.
+
+    Without `namespaces`, for all of them; without `watch_config_maps`, the right to list ConfigMaps is not needed.
+    """
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
@@ -143,6 +162,8 @@ def register(registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[s
     ours = {names.MANAGED_BY: names.OPERATOR}
     kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
+    if watch_config_maps:
+        kopf.on.event("", "v1", "configmaps", registry=registry)(_config_map)
 
 
 def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
@@ -189,7 +210,7 @@ async def _migration(
         memo.office.migration_deleted(key, uid)
     else:
         memo.office.heard.told(key, uid, meta["resourceVersion"], time.monotonic())
-        memo.office.migration_changed(key, spec.get("database", {}).get("name", ""))
+        memo.office.migration_changed(key, spec)
 
 
 async def _target(
@@ -207,6 +228,10 @@ async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.An
         memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
 
 
+async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_: Any) -> None:
+    memo.office.config_map_moved((namespace or "", name))
+
+
 async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False  # our Events are our own: one a transition, never a log line
     settings.persistence.finalizer = f"{GROUP}/finalizer"
@@ -216,6 +241,7 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.reconnect_backoff = 1.0
     settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
     settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR
+    settings.watching.label_selectors["", "v1", "configmaps"] = f"{names.WATCH}=true"
     settings.networking.request_timeout = 30.0
     # worker_limit stays unlimited: with one, throughput falls to limit / idle_timeout.
     settings.queueing.idle_timeout = 1.0

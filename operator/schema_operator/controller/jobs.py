@@ -31,14 +31,15 @@ from schema_operator.api.request import (
     TlsFiles,
     Verification,
 )
-from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, VerificationSpec
+from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, ScriptSource, VerificationSpec
 from schema_operator.api.size import in_bytes
 from schema_operator.api.target_database import Archives, Connection, Locks, Runner
-from schema_operator.controller import names, source
+from schema_operator.controller import images, names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
 from schema_operator.errors import Reason, Refused
 
 ROOT = "/run/schema-operator"
+IMAGE_FOLDER = f"{ROOT}/image"
 USER = 65532
 """User and group of the image: `nonroot` of the distroless images, a convention."""
 TERMINATION_GRACE_SECONDS = 30
@@ -64,6 +65,8 @@ class Start:
     scripts_digest: str
     emergency: str | None = None
     """Why it begins although no maintenance window is open."""
+    scripts_image: str | None = None
+    """The image the scripts are in, with its digest, where that is known."""
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -78,10 +81,9 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         resource=owner,
         connection=_connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
-        folders=tuple(
-            ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(spec.scripts)
-        ),
-        scripts_digest=start.scripts_digest,
+        folders=_folders(spec.scripts),
+        # Of an image the controller has seen nothing that could be compared.
+        scripts_digest=None if spec.scripts.image is not None else start.scripts_digest,
         version=spec.version,
         description=spec.description,
         emergency=start.emergency,
@@ -96,6 +98,12 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
     )
+
+
+def _folders(scripts: ScriptSource) -> tuple[ScriptFolder, ...]:
+    if scripts.image is not None:
+        return (ScriptFolder(path=IMAGE_FOLDER, label=images.label_of(scripts.image)),)
+    return tuple(ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(scripts))
 
 
 def _lock_limits(locks: Locks) -> LockLimits:
@@ -152,7 +160,7 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
         raise Refused(
             Reason.TOO_LARGE,
             f"spec.scripts.inline is {len(packed)} characters after compression; {PACKED_REQUEST_LIMIT} are possible; "
-            "move the scripts to ConfigMaps and use spec.scripts.configMaps",
+            "move the scripts to ConfigMaps or into an image, and use spec.scripts.configMaps or spec.scripts.image",
         )
     return {
         "apiVersion": "batch/v1",
@@ -203,6 +211,15 @@ def _labels(migration: Migration, start: Start) -> dict[str, str]:
 def _pod(migration: Migration, target: Target, start: Start, packed: str, default_image: str) -> dict[str, Any]:
     runner = target.spec.runner
     volumes, mounts = _volumes(migration, target)
+    image = runner.image or default_image
+    alike: dict[str, Any] = {
+        "resources": _resources(runner),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -218,20 +235,20 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         "containers": [
             {
                 "name": CONTAINER,
-                "image": runner.image or default_image,
+                "image": image,
                 "args": ["run", "--request", f"{ROOT}/request/request"],
                 "terminationMessagePolicy": "File",
-                "resources": _resources(runner),
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
                 "volumeMounts": mounts,
+                **alike,
             }
         ],
         "volumes": volumes,
     }
+    scripts = migration.spec.scripts.image
+    if scripts is not None:
+        spec["initContainers"] = images.containers(scripts, start.scripts_image, image, alike)
+    if scripts is not None and scripts.pull_secrets is not None:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in scripts.pull_secrets]
     if runner.service_account_name is not None:
         spec["serviceAccountName"] = runner.service_account_name
     if runner.node_selector is not None:
@@ -268,6 +285,9 @@ def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]]
     for number, name in enumerate(source.config_map_names(migration.spec.scripts)):
         volumes.append({"name": f"scripts-{number}", "configMap": {"name": name, "optional": True}})
         mounts.append({"name": f"scripts-{number}", "mountPath": f"{ROOT}/scripts/{name}", "readOnly": True})
+    if migration.spec.scripts.image is not None:
+        volumes += images.volumes()
+        mounts.append(images.mount(IMAGE_FOLDER))
     return volumes, mounts
 
 

@@ -19,6 +19,7 @@ from schema_operator.controller.standby import give_back, hold, stand_by
 IMAGE = "SCHEMA_OPERATOR_IMAGE"
 NAMESPACES = "SCHEMA_OPERATOR_NAMESPACES"
 LEASE = "SCHEMA_OPERATOR_LEASE"
+WATCH_CONFIG_MAPS = "SCHEMA_OPERATOR_WATCH_CONFIG_MAPS"
 LIVENESS_ENDPOINT = "http://0.0.0.0:8080/healthz"
 
 
@@ -26,7 +27,8 @@ def main(log_format: LogFormat = LogFormat.JSON) -> int:
     """Run the controller; give the exit code.
 
     Environment: SCHEMA_OPERATOR_IMAGE is the image of runners; SCHEMA_OPERATOR_NAMESPACES, separated by commas, limits
-    the controller to these namespaces; SCHEMA_OPERATOR_LEASE, NAMESPACE/NAME, makes it wait until it holds that Lease.
+    the controller to these namespaces; SCHEMA_OPERATOR_WATCH_CONFIG_MAPS=true lets it watch ConfigMaps that ask for it;
+    SCHEMA_OPERATOR_LEASE, NAMESPACE/NAME, makes it wait until it holds that Lease.
     """
     logs.configure(log_format)
     image = os.environ.get(IMAGE, "")
@@ -58,7 +60,7 @@ def _work(image: str, namespaces: list[str], elector: Elector | None = None) -> 
     registry = kopf.OperatorRegistry()
     if elector is not None:
         kopf.on.startup(registry=registry, id="lease")(_holding(elector))
-    register(registry, image, namespaces)
+    register(registry, image, namespaces, watch_config_maps=os.environ.get(WATCH_CONFIG_MAPS) == "true")
     settings = kopf.OperatorSettings()
     # Scanning needs the right to list namespaces and CRDs, which an installation for some namespaces does not have.
     settings.scanning.disabled = bool(namespaces)

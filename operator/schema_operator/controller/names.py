@@ -28,6 +28,8 @@ RECHECK = f"{GROUP}/recheck"
 REQUEST = f"{GROUP}/request"
 REQUESTED_AT = f"{GROUP}/requested-at"
 """Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec."""
+WATCH = f"{GROUP}/watch"
+"""Label of a ConfigMap: with the value "true", a change of it is noticed at once, where the operator may watch."""
 
 _JOB_NAME_HEAD = 45
 """A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the

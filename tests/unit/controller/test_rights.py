@@ -84,9 +84,9 @@ def of_leases(asked: Iterable[Right]) -> set[Right]:
     return {right for right in asked if right[1] == "leases"}
 
 
-def watched_by_kopf() -> set[Right]:
+def watched_by_kopf(*, config_maps: bool) -> set[Right]:
     registry = kopf.OperatorRegistry()
-    register(registry, "image:1")
+    register(registry, "image:1", watch_config_maps=config_maps)
     selectors = registry._watching.get_all_selectors()
     return {(one.group or "", str(one.any_name), verb) for one in selectors for verb in ("list", "watch")}
 
@@ -127,16 +127,17 @@ def rights(rules: Iterable[dict[str, Any]]) -> list[Right]:
     ]
 
 
-@pytest.fixture(scope="module")
-def needed() -> set[Right]:
+def needed(*, config_maps: bool = False) -> set[Right]:
     asked = asked_by_us()
-    return asked - of_leases(asked) | watched_by_kopf() | asked_by_owner_references()
+    return asked - of_leases(asked) | watched_by_kopf(config_maps=config_maps) | asked_by_owner_references()
 
 
-def test_for_the_whole_cluster_every_right_is_needed_and_none_is_missing(needed: set[Right]) -> None:
-    (role,) = [one for one in rendered() if one["kind"] == "ClusterRole"]
+@pytest.mark.parametrize("config_maps", [False, True])
+def test_for_the_whole_cluster_every_right_is_needed_and_none_is_missing(config_maps: bool) -> None:
+    found = rendered(f"--set=watchConfigMaps={str(config_maps).lower()}")
+    (role,) = [one for one in found if one["kind"] == "ClusterRole"]
     granted = rights(role["rules"])
-    assert sorted(granted) == sorted(needed | CLUSTER_WIDE_ONLY)
+    assert sorted(granted) == sorted(needed(config_maps=config_maps) | CLUSTER_WIDE_ONLY)
     assert not [right for right in granted if "secrets" in right or "*" in right]
 
 
@@ -154,13 +155,13 @@ def test_two_that_do_not_wait_for_each_other_cannot_be_installed() -> None:
         rendered("--set=replicas=2")
 
 
-def test_for_some_namespaces_there_are_roles_only(needed: set[Right]) -> None:
+def test_for_some_namespaces_there_are_roles_only() -> None:
     found = rendered("--set=watchNamespaces={shop,billing}")
     assert not [one for one in found if one["kind"].startswith("ClusterRole")]
     roles = [one for one in found if one["kind"] == "Role"]
     assert [one["metadata"]["namespace"] for one in roles] == ["shop", "billing"]
     for role in roles:
-        assert sorted(rights(role["rules"])) == sorted(needed)
+        assert sorted(rights(role["rules"])) == sorted(needed())
     bindings = [one for one in found if one["kind"] == "RoleBinding"]
     assert [one["subjects"] for one in bindings] == [
         [{"kind": "ServiceAccount", "name": "schema-operator", "namespace": "operator"}]
@@ -168,7 +169,7 @@ def test_for_some_namespaces_there_are_roles_only(needed: set[Right]) -> None:
 
 
 def test_the_page_gives_a_reason_for_every_right() -> None:
-    roles = [one for one in rendered("--set=leaderElection=true") if one["kind"].endswith("Role")]
+    roles = [one for one in rendered("--set=leaderElection=true,watchConfigMaps=true") if one["kind"].endswith("Role")]
     granted = [right for role in roles for right in rights(role["rules"])]
     documented = [
         (resource, verb, bool(why.strip()))

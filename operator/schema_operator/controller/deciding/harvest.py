@@ -32,6 +32,7 @@ def lost(seen: Observation, lost: RunStatus) -> Decision:
         pod=None,
         ended=None,
         trouble=None,
+        scripts_image=lost.scripts_image,
     )
     message = (
         f"Job {lost.name} was deleted before its result was read; "

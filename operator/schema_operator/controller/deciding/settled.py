@@ -29,7 +29,7 @@ from schema_operator.controller.deciding.statuses import (
     timestamp,
     with_state,
 )
-from schema_operator.controller.deciding.work import work_of
+from schema_operator.controller.deciding.work import scripts_image, work_of
 from schema_operator.controller.jobs import Start
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
@@ -96,6 +96,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
         emergency=through.emergency,
+        scripts_image=scripts_image(seen, base, work),
     )
     current = RunStatus(
         name=begun.name,
@@ -104,6 +105,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         failures=failures,
         generation=migration.generation,
         started_at=timestamp(seen.now),
+        scripts_image=begun.scripts_image,
     )
     following = base.model_copy(
         update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}

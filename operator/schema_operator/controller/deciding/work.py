@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from schema_operator.api.report import RunReport
-from schema_operator.api.schema_migration import RunStatus, StatementStatus
-from schema_operator.controller import names
+from schema_operator.api.schema_migration import RunStatus, SchemaMigrationStatus, StatementStatus
+from schema_operator.controller import images, names
 from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import Ended, Observation, Run
 
@@ -21,6 +21,15 @@ def work_of(seen: Observation) -> str | None:
         scripts=seen.scripts_digest,
         requested_at=seen.migration.requested_at,
     )
+
+
+def scripts_image(seen: Observation, base: SchemaMigrationStatus, work: str) -> str | None:
+    """Give the image of the scripts with the digest that runs before at this work have had; None where unknown."""
+    image = seen.migration.spec.scripts.image
+    if image is None:
+        return None
+    before = (*reversed(seen.runs), *(base.runs or ()))
+    return images.pinned(image.reference, (run.scripts_image for run in before if run.work == work))
 
 
 def unrecorded(seen: Observation) -> tuple[Run, ...]:
@@ -58,6 +67,7 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
         versions=list(report.versions) if report and report.versions else None,
         place=_place(report) if report else None,
         blocker=report.blocker if report else None,
+        scripts_image=run.scripts_image,
         started_at=run.created,
         finished_at=timestamp(now) if now else None,
     )
