@@ -46,6 +46,7 @@ class Reason(StrEnum):
     NOT_REVERSIBLE = "NotReversible"
     VERSION_IN_THE_WAY = "VersionInTheWay"
     ROLLED_BACK_BY_HAND = "RolledBackByHand"
+    HISTORY_AHEAD = "HistoryAhead"
     INVALID_ENCODING = "InvalidEncoding"
     META_COMMAND_NOT_SUPPORTED = "MetaCommandNotSupported"
     COPY_NOT_SUPPORTED = "CopyNotSupported"

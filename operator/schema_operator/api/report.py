@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum, unique
 
 import msgspec
 
+from schema_operator.api.history_state import HistoryState
 from schema_operator.api.request import Record
 
 TERMINATION_MESSAGE_LIMIT = 4096
@@ -16,6 +17,9 @@ TERMINATION_MESSAGE_LIMIT = 4096
 Failure")."""
 MESSAGE_LIMIT = 500
 """Characters kept of a sentence in a report, so that a report fits the termination message."""
+
+OWNERS_KEPT = (30, 10, 3)
+"""How many owners of versions are named in a report that would be too long; at 380 bytes each, three always fit."""
 
 
 @unique
@@ -137,6 +141,13 @@ class RunReport(Record, frozen=True, kw_only=True):
     server: Server | None = None
     plan: tuple[PlannedVersion, ...] | None = None
     """What would be done, in order; only where a run was asked for its plan, and did nothing."""
+    wanted: str | None = None
+    """The version that was to be reached; absent where nothing was decided."""
+    pending: int | None = None
+    """How many of the scripts up to it are not applied after the run; absent where nothing was decided."""
+    history: HistoryState | None = None
+    """What is applied in the database after the run; absent when the history was not read, or may have changed since it
+    was."""
     seconds: float = 0.0
 
 
@@ -154,13 +165,21 @@ def for_termination_message(report: RunReport) -> bytes:
     A verification that failed is kept longer than one that passed; the message is cut before the reason.
     """
     short = msgspec.structs.replace(report, message=report.message[:MESSAGE_LIMIT], plan=None)
+    few, fewer, fewest = (report.history and report.history.cut(most) for most in OWNERS_KEPT)
     candidates = (
         report,
-        msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20)),
-        msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8)),
-        msgspec.structs.replace(short, verification=(), versions=report.versions[-3:]),
+        msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20), history=few),
+        msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8), history=fewer),
+        msgspec.structs.replace(short, verification=(), versions=report.versions[-3:], history=fewer),
         msgspec.structs.replace(
-            short, message=report.message[:120], verification=(), versions=(), blocker=None, server=None, place=None
+            short,
+            message=report.message[:120],
+            verification=(),
+            versions=(),
+            blocker=None,
+            server=None,
+            place=None,
+            history=fewest,
         ),
     )
     for candidate in candidates:

@@ -19,6 +19,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 
 
 @unique
+class Mode(StrEnum):
+    """What a runner is asked for."""
+
+    RUN = "Run"
+    """Apply or roll back until the wanted version is reached."""
+    INSPECT = "Inspect"
+    """Say what the server is and what is applied in the database; take no lock, install and change nothing."""
+
+
+@unique
 class VerifyWhen(StrEnum):
     """When a verification runs."""
 
@@ -242,6 +252,12 @@ class RunRequest(Record, frozen=True, kw_only=True):
     """Name of the run, unique per attempt: the Job's name, or `laptop-…` when a person runs it."""
     actor: str
     """Who applies: goes to `schema_versions.applied_by`."""
+    mode: Mode = Mode.RUN
+    owners: tuple[str, ...] = ()
+    """Whose versions an inspection is asked about; they are reported first."""
+    only_forward: bool = False
+    """Whether the run is refused where it would roll something back: it was started because the history is not as the
+    last run left it, and nobody has asked for anything new."""
     resource: Resource | None = None
     """Absent when a person runs it without one: versions then belong to nobody in particular."""
     connection: ConnectionFiles | None = None

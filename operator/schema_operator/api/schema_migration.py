@@ -448,3 +448,9 @@ class SchemaMigrationStatus(ApiModel):
     """When the next attempt is due; present only while one is."""
     scripts_digest: str | None = None
     """SHA-256 over the scripts of the work the status is about; of an image, over what spec.scripts.image says."""
+    history_digest: str | None = None
+    """Fingerprint of what the last run that could read the history left applied of this resource. Where the
+    TargetDatabase shows another one later, the history has moved, and a run looks at it."""
+    relies_on: Annotated[list[str], Field(max_length=50)] | None = None
+    """Other owners of versions that count as applied here, because they are among the scripts; the fingerprint is over
+    theirs too. An empty one stands for versions that a person applied without a resource."""

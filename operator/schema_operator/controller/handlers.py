@@ -20,7 +20,7 @@ import kopf
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller import names
 from schema_operator.controller.cluster import ApiError, Cluster
-from schema_operator.controller.heard import Heard
+from schema_operator.controller.heard import Watch
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
 
@@ -40,6 +40,30 @@ Handler = Callable[..., Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What concerns others in a TargetDatabase."""
+
+    generation: int
+    requested_at: str | None = None
+    owners: frozenset[tuple[str, str]] = frozenset()
+    """What is applied of whom: owners with their fingerprints."""
+
+    @classmethod
+    def of(cls, body: kopf.Body) -> Heard:
+        """Read it from what a watch tells."""
+        owners = body.status.get("owners") or ()
+        return cls(
+            generation=body.metadata["generation"],
+            requested_at=body.metadata.annotations.get(names.REQUESTED_AT),
+            owners=frozenset((str(one.get("owner", "")), str(one.get("digest", ""))) for one in owners),
+        )
+
+    def moved_since(self, before: Heard) -> set[str]:
+        """Name the owners of whom something else is applied than before."""
+        return {owner for owner, _ in self.owners ^ before.owners}
+
+
 @dataclass(slots=True)
 class Office:
     """What the handlers share while the controller runs."""
@@ -52,11 +76,11 @@ class Office:
     """The TargetDatabase of each SchemaMigration."""
     config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
     """The ConfigMaps of each SchemaMigration that has its scripts in some."""
-    generations: dict[Key, int] = field(default_factory=dict)
-    """The generation of each TargetDatabase as last heard of."""
     namespaces: Sequence[str | None] = (None,)
     """Where to look; None is everywhere."""
-    heard: Heard = field(default_factory=Heard)
+    watch: Watch = field(default_factory=Watch)
+    heard: dict[Key, Heard] = field(default_factory=dict)
+    """What was last heard of each TargetDatabase."""
 
     @classmethod
     async def open(cls, image: str, namespaces: Sequence[str] = ()) -> Office:
@@ -83,23 +107,40 @@ class Office:
         self.migrations.put(key)
 
     def migration_deleted(self, key: Key, uid: str) -> None:
-        """Forget a migration."""
-        self.databases.pop(key, None)
+        """Forget a migration, also in the status of its target."""
+        database = self.databases.pop(key, None)
         self.config_maps.pop(key, None)
         self.performer.forget(uid)
+        if database and (key[0], database) in self.heard:
+            self.targets.put((key[0], database))
 
-    def target_changed(self, key: Key, generation: int) -> None:
-        """Look at a target and at every migration of it, unless only its status has changed."""
-        if self.generations.get(key) == generation:
+    def target_changed(self, key: Key, heard: Heard) -> None:
+        """Look at a target and at every migration of it that what has changed concerns.
+
+        Of the status, that is what is applied of whom: a history that has moved is looked at by a run.
+        """
+        before = self.heard.get(key)
+        if before == heard:
             return
-        self.generations[key] = generation
-        self.targets.put(key)
-        self._target_moved(key)
+        self.heard[key] = heard
+        if before is None or (before.generation, before.requested_at) != (heard.generation, heard.requested_at):
+            self.targets.put(key)
+        if before is None or before.generation != heard.generation:
+            self._target_moved(key)
+        else:
+            for owner in heard.moved_since(before):
+                self._owner_moved(key, owner)
 
     def target_deleted(self, key: Key) -> None:
         """Look at every migration of a target that is gone."""
-        self.generations.pop(key, None)
+        self.heard.pop(key, None)
+        self.performer.forget_target(key)
         self._target_moved(key)
+
+    def _owner_moved(self, key: Key, owner: str) -> None:
+        migration = (key[0], owner.removeprefix(f"{key[0]}/"))
+        if self.databases.get(migration) == key[1]:
+            self.migrations.put(migration)
 
     def _target_moved(self, key: Key) -> None:
         for migration, database in self.databases.items():
@@ -134,13 +175,13 @@ class Office:
         except ApiError as error:
             _log.warning("the SchemaMigrations could not be listed, next try in %.0f s: %s", RESYNC_SECONDS, error)
             return
-        for key in self.heard.listed(versions, asked):
+        for key in self.watch.listed(versions, asked):
             self.databases.setdefault(key, "")
             self.migrations.put(key)
 
     def require_alive(self) -> None:
         """Raise `kopf.PermanentError` where the controller no longer hears of what happens."""
-        if silent := self.heard.silent(time.monotonic()):
+        if silent := self.watch.silent(time.monotonic()):
             names_of = ", ".join("/".join(key) for key in silent[:3])
             raise kopf.PermanentError(f"the watch is dead: it has not told of the newest version of {names_of}")
 
@@ -206,26 +247,28 @@ async def _migration(
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
-        memo.office.heard.deleted(key, uid)
+        memo.office.watch.deleted(key, uid)
         memo.office.migration_deleted(key, uid)
     else:
-        memo.office.heard.told(key, uid, meta["resourceVersion"], time.monotonic())
+        memo.office.watch.told(key, uid, meta["resourceVersion"], time.monotonic())
         memo.office.migration_changed(key, spec)
 
 
 async def _target(
-    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, meta: kopf.Meta, **_: Any
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, body: kopf.Body, **_: Any
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
         memo.office.target_deleted(key)
     else:
-        memo.office.target_changed(key, meta["generation"])
+        memo.office.target_changed(key, Heard.of(body))
 
 
 async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
     if names.MIGRATION in annotations:
         memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
+    elif names.TARGET in annotations:
+        memo.office.targets.put((namespace or "", annotations[names.TARGET]))
 
 
 async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_: Any) -> None:

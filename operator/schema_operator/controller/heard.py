@@ -30,7 +30,7 @@ class _Told:
 
 
 @dataclass(slots=True)
-class Heard:
+class Watch:
     """The versions of objects of one kind that the watch has told of."""
 
     _told: dict[Key, _Told] = field(default_factory=dict)

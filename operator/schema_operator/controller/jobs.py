@@ -63,6 +63,8 @@ class Start:
     recheck: bool
     """Whether this run only looks again at what made the migration Stalled."""
     scripts_digest: str
+    only_forward: bool = False
+    """Whether the run may not roll anything back, because nothing new is asked for."""
     emergency: str | None = None
     """Why it begins although no maintenance window is open."""
     scripts_image: str | None = None
@@ -79,7 +81,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         run=start.name,
         actor=owner.owner,
         resource=owner,
-        connection=_connection_files(target.spec.connection),
+        connection=connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
         folders=_folders(spec.scripts),
         # Of an image the controller has seen nothing that could be compared.
@@ -97,6 +99,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
+        only_forward=start.only_forward,
     )
 
 
@@ -194,7 +197,15 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": target.spec.runner.active_deadline_seconds,
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
-            "template": _pod(migration, target, start, packed, default_image),
+            "template": pod(
+                target,
+                default_image,
+                packed,
+                labels=_labels(migration, start),
+                annotations={names.MIGRATION: migration.name},
+                scripts=migration.spec.scripts,
+                scripts_image=start.scripts_image,
+            ),
         },
     }
 
@@ -208,9 +219,22 @@ def _labels(migration: Migration, start: Start) -> dict[str, str]:
     }
 
 
-def _pod(migration: Migration, target: Target, start: Start, packed: str, default_image: str) -> dict[str, Any]:
+def pod(
+    target: Target,
+    default_image: str,
+    packed: str,
+    *,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    scripts: ScriptSource | None = None,
+    scripts_image: str | None = None,
+) -> dict[str, Any]:
+    """Give the pod in which a runner does what a packed request asks for.
+
+    It has the scripts that are not in the request; `scripts_image` is the image they are in, where its digest is known.
+    """
     runner = target.spec.runner
-    volumes, mounts = _volumes(migration, target)
+    volumes, mounts = _volumes(target, scripts)
     image = runner.image or default_image
     alike: dict[str, Any] = {
         "resources": _resources(runner),
@@ -244,11 +268,11 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         ],
         "volumes": volumes,
     }
-    scripts = migration.spec.scripts.image
-    if scripts is not None:
-        spec["initContainers"] = images.containers(scripts, start.scripts_image, image, alike)
-    if scripts is not None and scripts.pull_secrets is not None:
-        spec["imagePullSecrets"] = [{"name": secret.name} for secret in scripts.pull_secrets]
+    copied = scripts.image if scripts is not None else None
+    if copied is not None:
+        spec["initContainers"] = images.containers(copied, scripts_image, image, alike)
+    if copied is not None and copied.pull_secrets is not None:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in copied.pull_secrets]
     if runner.service_account_name is not None:
         spec["serviceAccountName"] = runner.service_account_name
     if runner.node_selector is not None:
@@ -257,8 +281,8 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         spec["tolerations"] = [item.model_dump(by_alias=True, exclude_none=True) for item in runner.tolerations]
     return {
         "metadata": {
-            "labels": {**(runner.labels or {}), **_labels(migration, start)},
-            "annotations": {**(runner.annotations or {}), names.MIGRATION: migration.name, names.REQUEST: packed},
+            "labels": {**(runner.labels or {}), **labels},
+            "annotations": {**(runner.annotations or {}), **annotations, names.REQUEST: packed},
         },
         "spec": spec,
     }
@@ -270,7 +294,7 @@ def _resources(runner: Runner) -> dict[str, Any]:
     return runner.resources.model_dump(by_alias=True, exclude_none=True)
 
 
-def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(target: Target, scripts: ScriptSource | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     field = f"metadata.annotations['{names.REQUEST}']"
     volumes: list[dict[str, Any]] = [
         {"name": "request", "downwardAPI": {"items": [{"path": "request", "fieldRef": {"fieldPath": field}}]}}
@@ -282,10 +306,10 @@ def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]]
             {"name": f"secret-{number}", "secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
         )
         mounts.append({"name": f"secret-{number}", "mountPath": _secret_folder(name), "readOnly": True})
-    for number, name in enumerate(source.config_map_names(migration.spec.scripts)):
+    for number, name in enumerate(source.config_map_names(scripts) if scripts is not None else ()):
         volumes.append({"name": f"scripts-{number}", "configMap": {"name": name, "optional": True}})
         mounts.append({"name": f"scripts-{number}", "mountPath": f"{ROOT}/scripts/{name}", "readOnly": True})
-    if migration.spec.scripts.image is not None:
+    if scripts is not None and scripts.image is not None:
         volumes += images.volumes()
         mounts.append(images.mount(IMAGE_FOLDER))
     return volumes, mounts
@@ -311,7 +335,8 @@ def _secret_file(selector: SecretKeySelector | None) -> SecretFile | None:
     return SecretFile(secret=selector.name, key=selector.key, folder=_secret_folder(selector.name))
 
 
-def _connection_files(connection: Connection) -> ConnectionFiles:
+def connection_files(connection: Connection) -> ConnectionFiles:
+    """Say where a pod finds what it needs to connect."""
     tls = connection.tls
     return ConnectionFiles(
         uri=_secret_file(connection.uri_secret),

@@ -20,7 +20,7 @@ from schema_operator.errors import Reason, Refused
 CONTAINER = "runner"
 WHEN_OF_MIGRATION = ("scripts", "suspend", "expectedDuration", "emergency")
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
-WHEN_OF_TARGET = ("policy.windows", "policy.freezes")
+WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "inspection")
 """Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 
@@ -79,6 +79,13 @@ class Target:
     spec: TargetDatabaseSpec
     status: TargetDatabaseStatus
     resource_version: str = ""
+    requested_at: str | None = None
+    deleting: bool = False
+
+    @property
+    def connection(self) -> str:
+        """Digest of how the database is reached."""
+        return names.asked(self.spec.connection.model_dump(mode="json", exclude_none=True), ())[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +182,8 @@ def target_of(body: Mapping[str, Any]) -> Target:
         spec=TargetDatabaseSpec.model_validate(body["spec"]),
         status=_readable(TargetDatabaseStatus, body.get("status")),
         resource_version=meta["resourceVersion"],
+        requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
+        deleting="deletionTimestamp" in meta,
     )
 
 

@@ -7,11 +7,12 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.api.request import Acknowledgement, VerifyWhen
+from schema_operator.api.request import Acknowledgement, Mode, VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history.records import History
 from schema_operator.runner.batches import Simple, grouped
+from schema_operator.runner.moved import require_forward
 from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, plan
 from schema_operator.runner.report import Step
@@ -60,11 +61,11 @@ def run(
     what would be done is in the report, no lock is taken, and nothing is changed.
     """
     began = time.monotonic()
-    work = Workplace(request, reporter, stop, only_looks=only_plan)
+    work = Workplace(request, reporter, stop, only_looks=only_plan or request.mode is Mode.INSPECT)
     error: SchemaOperatorError | None = None
     try:
         with stop.listening():
-            _run(work, address)
+            _inspect(work, address) if request.mode is Mode.INSPECT else _run(work, address)
     except SchemaOperatorError as known:
         error = known
     except Exception as unknown:  # noqa: BLE001 (the report must be written whatever happens)
@@ -74,6 +75,12 @@ def run(
     finally:
         work.close()
     return report_of(request.run, work.findings, error, time.monotonic() - began)
+
+
+def _inspect(work: Workplace, address: Address | None) -> None:
+    from schema_operator.runner.steps.inspection import inspect  # noqa: PLC0415 (only an inspection pays)
+
+    inspect(work, address or _address(work.request))
 
 
 def _run(work: Workplace, address: Address | None) -> None:
@@ -204,6 +211,8 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
         resource=request.resource,
         allow=request.allow,
     )
+    if request.only_forward:
+        require_forward(decided)
     require_extensions(work, decided)
     return decided
 

@@ -12,21 +12,21 @@ from kopf._core.engines.probing import health_reporter  # what the kubelet asks
 from schema_operator.controller import handlers
 from schema_operator.controller.cluster import ApiError
 from schema_operator.controller.handlers import Office, register
-from schema_operator.controller.heard import SILENT_SECONDS, Heard
+from schema_operator.controller.heard import SILENT_SECONDS, Watch
 from schema_operator.controller.queue import Key, Queue
 
 ORDERS, STOCK = ("shop", "orders"), ("shop", "stock")
 
 
 def test_the_newest_version_of_each_was_told() -> None:
-    heard = Heard()
+    heard = Watch()
     heard.told(ORDERS, "u", "7", now=0.0)
     assert heard.listed({ORDERS: "7"}, asked=10.0) == []
     assert heard.silent(1000.0) == []
 
 
 def test_a_version_that_was_not_told_is_missed_at_once_and_proves_silence_later() -> None:
-    heard = Heard()
+    heard = Watch()
     heard.told(ORDERS, "u", "7", now=0.0)
     assert heard.listed({ORDERS: "8", STOCK: "9"}, asked=10.0) == [ORDERS, STOCK]
     assert heard.silent(10.0 + SILENT_SECONDS) == []
@@ -37,20 +37,20 @@ def test_a_version_that_was_not_told_is_missed_at_once_and_proves_silence_later(
 
 @pytest.mark.parametrize("version", ["8", "9"])
 def test_what_is_told_late_was_told(version: str) -> None:
-    heard = Heard()
+    heard = Watch()
     heard.listed({ORDERS: "8"}, asked=10.0)
     heard.told(ORDERS, "u", version, now=11.0)
     assert heard.silent(1000.0) == []
 
 
 def test_what_was_told_while_the_list_was_on_its_way_may_be_newer() -> None:
-    heard = Heard()
+    heard = Watch()
     heard.told(ORDERS, "u", "9", now=10.5)
     assert heard.listed({ORDERS: "8"}, asked=10.0) == []
 
 
 def test_what_is_gone_is_not_missed() -> None:
-    heard = Heard()
+    heard = Watch()
     heard.listed({ORDERS: "8", STOCK: "9"}, asked=10.0)
     assert heard.listed({STOCK: "9"}, asked=70.0) == [STOCK]
     assert heard.silent(1000.0) == [STOCK]
@@ -58,7 +58,7 @@ def test_what_is_gone_is_not_missed() -> None:
 
 def test_the_end_of_one_does_not_hide_the_next_of_its_name() -> None:
     """kopf tells of objects that have different uids in any order."""
-    heard = Heard()
+    heard = Watch()
     heard.told(ORDERS, "old", "7", now=0.0)
     heard.told(ORDERS, "new", "9", now=1.0)
     heard.deleted(ORDERS, "old")
@@ -98,7 +98,7 @@ def office(api: Api, looked: list[Key], namespaces: tuple[str | None, ...] = (No
 async def test_what_the_watch_has_not_told_of_is_acted_on_all_the_same() -> None:
     looked: list[Key] = []
     found = office(Api({"a": {("a", "x"): "1"}, "b": {("b", "y"): "2"}}), looked, ("a", "b"))
-    found.heard.told(("a", "x"), "u", "1", now=0.0)
+    found.watch.told(("a", "x"), "u", "1", now=0.0)
     await found.look_for_unheard()
     await asyncio.sleep(0.01)
     assert looked == [("b", "y")]
@@ -143,7 +143,7 @@ async def test_the_probe_fails_when_the_controller_hears_nothing_any_more(missed
     memo: Any = kopf.Memo()
     memo.office = office(Api({}), [])
     if missed:
-        memo.office.heard.listed({ORDERS: "8"}, asked=-1000.0)
+        memo.office.watch.listed({ORDERS: "8"}, asked=-1000.0)
     memo.resync = asyncio.create_task(asyncio.sleep(0 if ended else 600))
     ready, endpoint = asyncio.Event(), f"http://127.0.0.1:{free_port()}/healthz"
     indices: Any = {}

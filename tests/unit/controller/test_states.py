@@ -10,11 +10,12 @@ import pytest
 
 from schema_operator.api.report import Action, Outcome, Progress
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, SchemaMigrationStatus, State
+from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
 from schema_operator.controller.observation import Observation, Run
 from schema_operator.controller.states import STATES, TRANSITIONS, Cause, Kstatus, after
 from schema_operator.errors import Reason, Refused
-from unit.controller.scenes import NOW, ended, migration, observation, recorded, report, run, target, work
+from unit.controller.scenes import NOW, ago, ended, migration, observation, recorded, report, run, target, work
 
 NIGHTLY = {"windows": [{"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}]}
 IN_WINDOW = NOW.replace(hour=23)
@@ -99,6 +100,15 @@ def with_window(scene: Scene) -> Scene:
     return replace(scene, extra={"now": IN_WINDOW})
 
 
+def moved(scene: Scene) -> Scene:
+    assert scene.status is not None
+    owners = [OwnerStatus(owner="shop/shop", version="1", versions=1, digest="another")]
+    told = target(**scene.policy)
+    told = replace(told, status=TargetDatabaseStatus(owners=owners, history_seen_at=ago(0)))
+    status = scene.status.model_copy(update={"history_digest": "as it was left"})
+    return replace(scene, status=status, extra={"at": told})
+
+
 def wrong(scene: Scene) -> Scene:
     problem = Refused(Reason.DUPLICATE_VERSION, "two scripts have the same version")
     return replace(scene, generation=2, extra={"problem": problem, "scripts_digest": "other"})
@@ -121,6 +131,7 @@ CAUSES: dict[Cause, Callable[[Scene], Scene]] = {
     Cause.RESUMED: lambda scene: replace(scene, spec={key: scene.spec[key] for key in scene.spec if key != "suspend"}),
     Cause.WINDOW_CLOSED: lambda scene: later(scene, **NIGHTLY),
     Cause.WINDOW_OPENED: with_window,
+    Cause.HISTORY_MOVED: moved,
     Cause.TARGET_GONE: lambda scene: replace(scene, extra={"target": None}),
     Cause.SCRIPTS_WRONG: wrong,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from schema_operator.api.report import Action, Outcome, RunReport, VerificationResult
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State, VerificationStatus
 from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.history import remembered
 from schema_operator.controller.deciding.settled import settle
 from schema_operator.controller.deciding.statuses import Verdict, not_yet, timestamp, with_state
 from schema_operator.controller.deciding.work import run_status, unrecorded, work_of
@@ -55,6 +56,7 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
         update["version"] = report.version
     if report is not None:
         update["verification"] = _verification_after(status, report)
+        update |= remembered(seen.migration, report)
     base = status.model_copy(update=update)
     others = {item.name for item in unrecorded(seen)} - {run.name}
     settled = _waiting(seen, base) if others else settle(seen, base)

@@ -20,6 +20,7 @@ from schema_operator.controller.deciding.attempts import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages
+from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     not_yet,
@@ -33,6 +34,11 @@ from schema_operator.controller.deciding.work import scripts_image, work_of
 from schema_operator.controller.jobs import Start
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
+
+_MOVED = (
+    "what is applied in the database is not what the last run left (an older backup was restored, or somebody went "
+    "back or ahead); a run looks at it"
+)
 
 
 def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
@@ -52,6 +58,8 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     last = base.runs[0] if base.runs else None
     if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
         return start(seen, base, failures=0)
+    if last.outcome not in GOES_ON and is_news(seen, last) and has_moved(seen, base):
+        return start(seen, base, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
     return _after(seen, base, seen.target, last, last.outcome)
 
 
@@ -77,8 +85,15 @@ def _after(
             return _again(seen, base, last, uncounted_wait(outcome, last.number))
 
 
-def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, recheck: bool = False) -> Decision:
-    """Start a run, unless a gate holds it."""
+def start(
+    seen: Observation,
+    base: SchemaMigrationStatus,
+    *,
+    failures: int,
+    recheck: bool = False,
+    why: Verdict | None = None,
+) -> Decision:
+    """Start a run, unless a gate holds it; `why` is what is said of it where it is not simply the next."""
     work = work_of(seen)
     if work is None or seen.scripts_digest is None:
         return Decision()
@@ -95,6 +110,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
+        only_forward=only_forward(seen, base, work),
         emergency=through.emergency,
         scripts_image=scripts_image(seen, base, work),
     )
@@ -112,9 +128,11 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     )
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
-    verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
+    verdict = why or Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | not_yet(verdict)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=_emergency(begun))
+    told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
+    status = with_state(seen, following, State.PENDING, verdicts)
+    return Decision(status=status, start=begun, events=(*told, *_emergency(begun)))
 
 
 def _emergency(begun: Start) -> tuple[Event, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Failed, Location, Reason, Refused
@@ -82,6 +83,42 @@ def present_history(work: Workplace) -> History:
         f"the control schema of the database has version {installed}, which this program upgrades before it reads it; "
         "any run does that, also one that has nothing to do; a plan only looks",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A control schema as it is found."""
+
+    history: History
+    """What is applied; of a control schema that is not current, nothing else."""
+    current: bool
+    """Whether it has the newest version this program knows, so that a run upgrades nothing."""
+
+
+def present_as_it_is(work: Workplace) -> Present | None:
+    """Read what is applied, also from an older control schema, and install nothing; None where there is none.
+
+    Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
+    """
+    known = installation.newest()
+    try:
+        reading = _present(work)
+        if reading is not None and installation.is_current(reading.control, known):
+            return Present(reading.history, current=True)
+        installed = look(work, lambda: _installed(work), pinned=True)
+        if installed is None:
+            return None
+        if installation.is_current(installed, known):  # and yet it cannot be read
+            return Present(look(work, lambda: store.read(work.session), pinned=True).history, current=True)
+        return Present(look(work, lambda: store.read_applied(work.session), pinned=True), current=False)
+    except Failed as failed:
+        raise _refused(work, failed) from None
+
+
+def require_installable(work: Workplace) -> None:
+    """Refuse where the role could not make the control schema; raises `Refused(PermissionDenied)` with the GRANT."""
+    if not look(work, lambda: store.may_install(work.session), pinned=True):
+        raise _denied(work, look(work, lambda: store.access(work.session), pinned=True))
 
 
 def require_recordable(work: Workplace) -> None:
