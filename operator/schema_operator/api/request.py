@@ -90,6 +90,16 @@ class AboveMaxSize(StrEnum):
     """Destroy it without an archive, with a warning."""
 
 
+@unique
+class RunMode(StrEnum):
+    """What a run is for."""
+
+    RUN = "Run"
+    """To do what is asked."""
+    PLAN = "Plan"
+    """To say what would be done, and change nothing."""
+
+
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 """RE2 as well as Python: the CRDs use the same pattern."""
 VARIABLE_NAME_LIMIT = 63
@@ -235,13 +245,21 @@ class Verification(Record, frozen=True, kw_only=True):
     when: VerifyWhen = VerifyWhen.BEFORE_COMMIT
 
 
+class PlannedWork(Record, frozen=True, kw_only=True):
+    """The plan a run keeps to; `runner.digest` says what it covers."""
+
+    digest: str
+    position: Annotated[int, msgspec.Meta(ge=0)]
+    """Where the history stood when the plan was made, so that a run that goes on can tell what was done since."""
+
+
 class RunRequest(Record, frozen=True, kw_only=True):
     """Everything a run needs besides the database itself."""
 
     run: str
     """Name of the run, unique per attempt: the Job's name, or `laptop-…` when a person runs it."""
     actor: str
-    """Who applies: goes to `schema_versions.applied_by`."""
+    """Who applies: goes to `schema_versions.applied_by`. The person who approved, where one had to."""
     resource: Resource | None = None
     """Absent when a person runs it without one: versions then belong to nobody in particular."""
     connection: ConnectionFiles | None = None
@@ -267,6 +285,9 @@ class RunRequest(Record, frozen=True, kw_only=True):
     allow: tuple[Acknowledgement, ...] = ()
     """What somebody has said is meant."""
     batches: BatchLimits = BatchLimits()
+    mode: RunMode = RunMode.RUN
+    planned: PlannedWork | None = None
+    """What was planned before: anything else is not done (PlanChanged). Absent, whatever the plan is now."""
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
 

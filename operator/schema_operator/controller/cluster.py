@@ -68,7 +68,7 @@ class Cluster:
         """Tell whether the CustomResourceDefinitions are installed."""
         found = await self._read(_OURS)
         served = {item["name"] for item in (found or {}).get("resources", ())}
-        return {"schemamigrations", "targetdatabases"} <= served
+        return {"schemamigrations", "targetdatabases", "migrationapprovals"} <= served
 
     async def migration(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a SchemaMigration; None where there is none."""
@@ -81,6 +81,10 @@ class Cluster:
     async def migrations(self, namespace: str) -> list[dict[str, Any]]:
         """List the SchemaMigrations of a namespace."""
         return await self._list(f"{_OURS}/namespaces/{namespace}/schemamigrations")
+
+    async def approvals(self, namespace: str) -> list[dict[str, Any]]:
+        """List the MigrationApprovals of a namespace."""
+        return await self._list(f"{_OURS}/namespaces/{namespace}/migrationapprovals")
 
     async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a ConfigMap; None where there is none."""

@@ -24,7 +24,9 @@ from schema_operator.api.request import (
     BatchLimits,
     ConnectionFiles,
     LockLimits,
+    PlannedWork,
     Requirements,
+    RunMode,
     RunRequest,
     ScriptFolder,
     SecretFile,
@@ -62,6 +64,16 @@ class Start:
     recheck: bool
     """Whether this run only looks again at what made the migration Stalled."""
     scripts_digest: str
+    mode: RunMode = RunMode.RUN
+    planned: PlannedWork | None = None
+    """The plan it keeps to, where one was made."""
+    approved_by: str | None = None
+    """Who approved that plan, where somebody had to."""
+
+    @property
+    def status_mode(self) -> RunMode | None:
+        """The mode as the status has it, where most runs have none."""
+        return RunMode.PLAN if self.mode is RunMode.PLAN else None
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -72,7 +84,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
     )
     return RunRequest(
         run=start.name,
-        actor=owner.owner,
+        actor=start.approved_by or owner.owner,
         resource=owner,
         connection=_connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
@@ -92,6 +104,8 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
+        mode=start.mode,
+        planned=start.planned,
     )
 
 
@@ -158,13 +172,7 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "name": start.name,
             "namespace": migration.namespace,
             "labels": _labels(migration, start),
-            "annotations": {
-                names.MIGRATION: migration.name,
-                names.NUMBER: str(start.number),
-                names.FAILURES: str(start.failures),
-                names.GENERATION: str(migration.generation),
-                names.RECHECK: "true" if start.recheck else "false",
-            },
+            "annotations": _annotations(migration, start),
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{API_VERSION}",
@@ -185,6 +193,20 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
             "template": _pod(migration, target, start, packed, default_image),
         },
+    }
+
+
+def _annotations(migration: Migration, start: Start) -> dict[str, str]:
+    approved = {names.APPROVED_BY: start.approved_by} if start.approved_by is not None else {}
+    planning = {names.MODE: start.mode.value} if start.mode is RunMode.PLAN else {}
+    return {
+        names.MIGRATION: migration.name,
+        names.NUMBER: str(start.number),
+        names.FAILURES: str(start.failures),
+        names.GENERATION: str(migration.generation),
+        names.RECHECK: "true" if start.recheck else "false",
+        **planning,
+        **approved,
     }
 
 

@@ -10,6 +10,7 @@ from schema_operator.api.report import (
     Outcome,
     Place,
     PlannedVersion,
+    PlanSummary,
     RunReport,
     Server,
     VerificationReport,
@@ -77,6 +78,8 @@ class Findings:
     blocker: str | None = None
     shown: tuple[PlannedVersion, ...] | None = None
     """What was shown of the plan, where showing it was all that was asked for."""
+    summary: PlanSummary | None = None
+    """That plan in short."""
 
     def with_history(self, history: History) -> Findings:
         """Give the findings after the history was read."""
@@ -139,6 +142,7 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
         blocker=findings.blocker,
         server=findings.server,
         plan=findings.shown,
+        planned=findings.summary,
         seconds=round(seconds, 3),
     )
 

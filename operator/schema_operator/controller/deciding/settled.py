@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schema_operator.api.duration import seconds
-from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
+from schema_operator.api.request import PlannedWork, RunMode
+from schema_operator.api.schema_migration import ConditionType, RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import Retries
 from schema_operator.controller import names
+from schema_operator.controller.deciding.approvals import plan_is_missing, plan_of
 from schema_operator.controller.deciding.attempts import (
     CONNECTION_REASONS,
     PROBLEM_RECHECK_SECONDS,
@@ -18,8 +20,8 @@ from schema_operator.controller.deciding.attempts import (
     due,
     uncounted_wait,
 )
-from schema_operator.controller.deciding.decision import Decision
-from schema_operator.controller.deciding.gates import Passages, passages
+from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.gates import Passages, passages, soonest
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     observed,
@@ -38,6 +40,7 @@ from schema_operator.errors import Reason
 
 def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     """Decide by the last recorded run."""
+    base = _without_old_plan(seen, base)
     name = seen.migration.spec.database.name
     if seen.target is None and not _invalid(seen):
         message = (
@@ -56,6 +59,13 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     return _after(seen, base, seen.target, last, last.outcome)
 
 
+def _without_old_plan(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationStatus:
+    """Forget the plan of what is no longer asked for; where that cannot be told now, it stays."""
+    work = work_of(seen)
+    old = work is not None and base.plan is not None and base.plan.work != work
+    return base.model_copy(update={"plan": None}) if old else base
+
+
 def _invalid(seen: Observation) -> bool:
     return seen.problem is not None and seen.problem.reason is Reason.INVALID_SPEC
 
@@ -66,7 +76,7 @@ def _after(
     retries = target.spec.policy.retries
     match outcome:
         case RunOutcome.DONE:
-            return ready(seen, base, last)
+            return start(seen, base, failures=0) if last.mode is RunMode.PLAN else ready(seen, base, last)
         case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
             return _stalled_by_run(seen, base, last, retries)
         case RunOutcome.RETRYABLE | RunOutcome.KILLED:
@@ -88,7 +98,9 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     through = passages(seen, base)
     if through.hold is not None:
         # A run that would only look again at what made the resource Stalled: it stays so.
-        return Decision(status=base, requeue=through.hold.requeue) if recheck else _held(seen, base, through)
+        return Decision(status=base, requeue=through.again) if recheck else _held(seen, base, through)
+    plan = plan_of(seen, base)
+    mode = RunMode.PLAN if plan_is_missing(seen, base) else RunMode.RUN
     begun = Start(
         name=names.job_name(migration.name, migration.uid, work, number),
         work=work,
@@ -96,6 +108,9 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
+        mode=mode,
+        planned=PlannedWork(digest=plan.digest, position=plan.position) if plan is not None else None,
+        approved_by=through.approved_by,
     )
     current = RunStatus(
         name=begun.name,
@@ -103,16 +118,33 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         number=number,
         failures=failures,
         generation=migration.generation,
+        mode=begun.status_mode,
+        approved_by=begun.approved_by,
         started_at=timestamp(seen.now),
     )
     following = base.model_copy(
-        update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}
+        update={
+            "current_run": current,
+            "retry_at": None,
+            "scripts_digest": seen.scripts_digest,
+            "progress": None,
+            "plan": plan,
+        }
     )
+    events = _approved_event(through, begun)
     if recheck:
-        return Decision(status=observed(seen, following), start=begun)
+        return Decision(status=observed(seen, following), start=begun, events=events)
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | reconciling(verdict)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
+
+
+def _approved_event(through: Passages, begun: Start) -> tuple[Event, ...]:
+    """Tell who has approved what a run is about to do."""
+    verdict = through.verdicts.get(ConditionType.APPROVED)
+    if verdict is None or begun.approved_by is None:
+        return ()
+    return (Event(type="Normal", reason=verdict.reason, message=verdict.message, run=begun.name),)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:
@@ -121,11 +153,21 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
     if hold is None:
         return Decision()
     if hold.stalled:
-        return stalled(seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None)
+        return stalled(
+            seen,
+            base,
+            hold.reason,
+            hold.message,
+            requeue=through.again,
+            validated=None,
+            state=hold.state,
+            beside=through.verdicts,
+        )
     verdict = Verdict("False", hold.reason, hold.message)
     verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
-    return Decision(status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue)
+    events = () if hold.event is None else (hold.event,)
+    return Decision(status=with_state(seen, following, hold.state, verdicts), events=events, requeue=through.again)
 
 
 def _next_number(seen: Observation, base: SchemaMigrationStatus, work: str) -> int:
@@ -166,7 +208,7 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     following = base.model_copy(update={"retry_at": timestamp(when)})
     return Decision(
         status=with_state(seen, following, State.PENDING, through.verdicts | reconciling(verdict)),
-        requeue=(when - seen.now).total_seconds(),
+        requeue=soonest((when - seen.now).total_seconds(), through.again),
     )
 
 

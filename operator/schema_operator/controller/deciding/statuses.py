@@ -63,14 +63,17 @@ def stalled(
     requeue: float | None,
     validated: bool | None,
     last: RunStatus | None = None,
+    state: State = State.STALLED,
+    beside: Verdicts | None = None,
 ) -> Decision:
     """Say that nothing more is done until something changes, and why.
 
     `last` is the run that led here; without one, the cause was found without a database and is told as an Event.
+    `beside` are conditions that gates show.
     """
     outcome = last.outcome if last else None
     verdict = Verdict("False", reason, message)
-    verdicts: Verdicts = {
+    verdicts: Verdicts = (beside or {}) | {
         ConditionType.STALLED: Verdict("True", reason, message),
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
         ConditionType.APPLIED: _applied(base, outcome, verdict),
@@ -84,7 +87,7 @@ def stalled(
         type="Warning", reason=reason, message=message, run=last.name if last else str(seen.migration.generation)
     )
     return Decision(
-        status=with_state(seen, following, State.STALLED, verdicts),
+        status=with_state(seen, following, state, verdicts),
         events=() if last or said(seen, ConditionType.STALLED, reason) else (event,),
         requeue=requeue,
     )
@@ -161,6 +164,7 @@ def with_state(
     seen: Observation, base: SchemaMigrationStatus, state: State, verdicts: Verdicts
 ) -> SchemaMigrationStatus:
     """Give a status with this state and these conditions, about the present generation."""
+    verdicts = _approval_used(base) | verdicts
     conditions = succeeded(
         seen.migration.status.conditions,
         {kind.value: verdicts[kind] for kind in ConditionType if kind in verdicts},
@@ -168,6 +172,15 @@ def with_state(
         seen.now,
     )
     return observed(seen, base.model_copy(update={"state": state, "conditions": conditions}))
+
+
+def _approval_used(base: SchemaMigrationStatus) -> Verdicts:
+    """Go on saying who approved the plan that a run carries out, or has carried out."""
+    last = base.current_run or (base.runs[0] if base.runs else None)
+    if last is None or last.approved_by is None or base.plan is None or base.plan.work != last.work:
+        return {}
+    message = f"{last.approved_by} approved the plan {base.plan.digest[:12]}…, and run {last.name} was started upon it"
+    return {ConditionType.APPROVED: Verdict("True", "Approved", message)}
 
 
 def succeeded(before: list[Condition], verdicts: dict[str, Verdict], generation: int, now: datetime) -> list[Condition]:
