@@ -46,8 +46,10 @@ lint: setup
 unit: setup
 	$(BIN)/pytest --quiet tests/unit
 
+# Tests on real servers run on PostgreSQL 13, 18 and one between; SERVERS=all runs each of them on every version.
+SERVERS ?=
 test: setup lint ## Everything: check, then all tests on real PostgreSQL servers and a real cluster
-	$(BIN)/pytest $(PYTEST_ARGS)
+	SERVERS=$(SERVERS) $(BIN)/pytest $(PYTEST_ARGS)
 
 # How many runs `make soak` breaks, and the seed of the moments it breaks them at.
 KILLS ?= 10000

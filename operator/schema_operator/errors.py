@@ -107,6 +107,8 @@ class Reason(StrEnum):
     IMAGE_NOT_PULLED = "ImageNotPulled"
     UNSCHEDULABLE = "Unschedulable"
     POD_NOT_STARTED = "PodNotStarted"
+    INVALID_WINDOW = "InvalidWindow"
+    WINDOW_TOO_SHORT = "WindowTooShort"
     RETRIES_EXHAUSTED = "RetriesExhausted"
     INTERNAL_ERROR = "InternalError"
 

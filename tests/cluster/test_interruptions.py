@@ -135,7 +135,7 @@ def test_a_run_is_suspended_in_the_middle_and_goes_on_when_it_may(shop: Shop) ->
     shop.migrate(fast, slow)
     shop.until(lambda found: at_work(found) and shop.versions() == ["1"])
     suspend(shop, on=True)
-    suspended = shop.until(lambda found: found.get("status", {}).get("state") == "Suspended")["status"]
+    suspended = shop.until(lambda found: found.get("status", {}).get("state") == "Suspended")
     assert conditions(suspended)["Ready"] == "False Suspended"
     assert not {"Reconciling", "Stalled"} & conditions(suspended).keys()
     assert (suspended["runs"][0]["outcome"], suspended["runs"][0]["failures"]) == ("Stopped", 0)
@@ -147,6 +147,6 @@ def test_a_run_is_suspended_in_the_middle_and_goes_on_when_it_may(shop: Shop) ->
     assert conditions(status)["Ready"] == "True Applied"
     assert shop.versions() == ["1", "2"]
     suspend(shop, on=True)
-    kept = shop.until(lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])["status"]
+    kept = shop.until(lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])
     assert conditions(kept)["Ready"] == "True Applied"
     assert kept["runs"] == status["runs"]

@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from dev.postgres.packages import MAJORS
 
@@ -71,6 +72,23 @@ def test_versions_are_applied_in_order_and_written_down(product: Product, databa
         *(("Installed", script.version.text, "shop/shop") for script in installation.scripts().scripts),
         ("Applied", "1.0.0", "shop/shop"),
         ("Applied", "1.1.0", "shop/shop"),
+    ]
+
+
+@pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True)
+def test_why_a_version_could_not_wait_is_kept_with_its_event(
+    product: Product, database: Database, tmp_path: Path
+) -> None:
+    request = _request(write(tmp_path / "scripts", SHOP), version="1.0.0")
+    assert product.request(tmp_path, msgspec.structs.replace(request, emergency="incident 4711")).code == 0
+    assert product.request(tmp_path, msgspec.structs.replace(request, version="1.1.0")).code == 0
+    back = msgspec.structs.replace(request, version="1.0.0", emergency="incident 4712")
+    assert product.request(tmp_path, back).code == 0
+    kept = "SELECT event, version, reason FROM schema_operator.events WHERE event <> 'Installed' ORDER BY id"
+    assert database.rows(kept) == [
+        ("Applied", "1.0.0", "incident 4711"),
+        ("Applied", "1.1.0", None),
+        ("RolledBack", "1.1.0", "incident 4712"),
     ]
 
 

@@ -13,8 +13,10 @@ APPROVER_LIMIT = 255
 """Characters of `schema_versions.applied_by`, where the approver is written down."""
 MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 """The API server takes a date-time without a time zone; this does not."""
-Moment = Annotated[str, StringConstraints(pattern=MOMENT), Field(json_schema_extra={"format": "date-time"})]
-PlanDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Moment = Annotated[
+    str, StringConstraints(max_length=40, pattern=MOMENT), Field(json_schema_extra={"format": "date-time"})
+]
+PlanDigest = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9a-f]{64}$")]
 
 
 @unique

@@ -271,6 +271,8 @@ class RunRequest(Record, frozen=True, kw_only=True):
     version: str | None = None
     """The version to reach; absent, the newest script; "0" means nothing applied."""
     description: str | None = None
+    emergency: str | None = None
+    """Why the run may begin outside of maintenance windows; recorded with what it does."""
     verify: tuple[Verification, ...] = ()
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     checksums: ChecksumPolicy = ChecksumPolicy.STRICT

@@ -163,6 +163,14 @@ class RequiresSpec(ApiModel):
     One that is missing refuses the run (MissingDependency)."""
 
 
+class Emergency(ApiModel):
+    """Why something cannot wait."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    """Recorded in the database with every version that is applied or rolled back because of it, and told as an
+    Event."""
+
+
 class SchemaMigrationSpec(ApiModel):
     """The version a schema should have, and the scripts that lead there."""
 
@@ -177,6 +185,11 @@ class SchemaMigrationSpec(ApiModel):
     """The database to change; cannot be changed afterwards."""
     description: Annotated[str, StringConstraints(max_length=1024)] | None = None
     """What this is about; stored with each version this resource applies."""
+    expected_duration: PositiveDuration | None = None
+    """How long a run is expected to take. One that would not fit into what is left of a maintenance window does not
+    begin. Absent, as long as the longest of the last runs of this resource that changed something."""
+    emergency: Emergency | None = None
+    """Present, runs begin outside of maintenance windows and in freezes too. Take it away when it is over."""
     suspend: bool = False
     """While true, no run is started, and one that works is stopped at a safe point: what it was doing is cancelled in
     the server and rolled back, what was committed stays. Set back to false, the next run goes on from there."""
@@ -249,6 +262,7 @@ class ConditionType(StrEnum):
     STALLED = "Stalled"
     VALIDATED = "Validated"
     APPROVED = "Approved"
+    WINDOW_OPEN = "WindowOpen"
     APPLIED = "Applied"
     VERIFIED = "Verified"
     READY = "Ready"
@@ -268,6 +282,7 @@ class State(StrEnum):
     APPLIED = "Applied"
     ROLLED_BACK = "RolledBack"
     STALLED = "Stalled"
+    AWAITING_WINDOW = "AwaitingWindow"
     SUSPENDED = "Suspended"
 
 

@@ -98,6 +98,10 @@ class Retries(ApiModel):
     """The longest wait between attempts."""
 
 
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}), StringConstraints(max_length=40)]
+"""An instant, with its offset from UTC."""
+
+
 class Locks(ApiModel):
     """How far a run may go to get the locks it needs."""
 
@@ -150,8 +154,37 @@ class ApprovalPolicy(ApiModel):
     """Required: a plan that rolls versions back waits. Automatic: it does not."""
 
 
+class Window(ApiModel):
+    """When runs may begin, again and again."""
+
+    schedule: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    """When it opens: a cron expression of five fields (`0 22 * * SAT`), or one of @hourly, @daily, @midnight, @weekly,
+    @monthly, @yearly and @annually."""
+    duration: PositiveDuration
+    """How long it is open, in real time also in the nights the clocks change."""
+    time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    """The time zone the schedule is read in, as the IANA database has it, for example Europe/Berlin or UTC."""
+
+
+class Freeze(ApiModel):
+    """When no run may begin, once."""
+
+    from_: Annotated[Moment, Field(alias="from")]
+    """The first instant, for example 2026-12-23T00:00:00Z."""
+    until: Moment
+    """The first instant after it."""
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    """Why; shown in the status of what waits."""
+
+
 class Policy(ApiModel):
     """The rules for changing this database."""
+
+    windows: Annotated[list[Window], Field(min_length=1, max_length=20)] | None = None
+    """When runs may begin. Absent, at any time. A run that has begun is not stopped when a window ends; one that would
+    not fit into what is left (`expectedDuration` of the SchemaMigration) does not begin."""
+    freezes: Annotated[list[Freeze], Field(min_length=1, max_length=20)] | None = None
+    """When no run may begin, whatever the windows say."""
 
     out_of_order: OutOfOrder = OutOfOrder.REFUSE
     """What to do with a script whose version is lower than one the same SchemaMigration has already applied."""

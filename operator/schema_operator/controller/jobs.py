@@ -64,6 +64,8 @@ class Start:
     recheck: bool
     """Whether this run only looks again at what made the migration Stalled."""
     scripts_digest: str
+    emergency: str | None = None
+    """Why it begins although no maintenance window is open."""
     mode: RunMode = RunMode.RUN
     planned: PlannedWork | None = None
     """The plan it keeps to, where one was made."""
@@ -94,6 +96,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         scripts_digest=start.scripts_digest,
         version=spec.version,
         description=spec.description,
+        emergency=start.emergency,
         verify=tuple(_verification(item) for item in spec.verify or ()),
         out_of_order=policy.out_of_order,
         checksums=policy.checksums,

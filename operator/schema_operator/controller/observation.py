@@ -20,9 +20,9 @@ from schema_operator.controller import names
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
-WHEN_OF_MIGRATION = ("scripts", "suspend")
+WHEN_OF_MIGRATION = ("scripts", "suspend", "expectedDuration", "emergency")
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
-WHEN_OF_TARGET: tuple[str, ...] = ("policy.approval",)
+WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "policy.approval")
 """Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 

@@ -133,9 +133,9 @@ WITH version_row AS (
             %(actor)s::text)
     RETURNING id
 ), event AS (
-    INSERT INTO schema_operator.events (event, version, actor, owner, resource_uid, run, program)
+    INSERT INTO schema_operator.events (event, version, actor, owner, resource_uid, run, program, reason)
     VALUES (%(event)s::text, %(version)s::text, %(actor)s::text, %(owner)s::text, %(resource_uid)s::text,
-            %(run)s::text, %(program)s::text)
+            %(run)s::text, %(program)s::text, %(reason)s::text)
 )
 INSERT INTO schema_operator.version_scripts
        (version_id, version, action, owner, resource_uid, run, up_sql, down_sql, down_name, verify_sql,

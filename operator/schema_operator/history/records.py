@@ -206,6 +206,8 @@ class Author:
     resource_uid: str | None
     program: str
     """The program with its version."""
+    reason: str | None = None
+    """Why it is done although it should wait; absent where it need not."""
 
 
 @dataclass(frozen=True, slots=True)

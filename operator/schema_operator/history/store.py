@@ -324,6 +324,7 @@ def _author(author: Author) -> dict[str, object]:
         "resource_uid": author.resource_uid,
         "run": author.run,
         "program": author.program,
+        "reason": author.reason,
     }
 
 

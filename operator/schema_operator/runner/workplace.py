@@ -61,6 +61,7 @@ class Workplace:
             owner=self.owner,
             resource_uid=(resource.uid or None) if resource else None,
             program=f"{APPLICATION} {__version__}",
+            reason=self.request.emergency,
         )
 
     @property

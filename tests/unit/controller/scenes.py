@@ -42,10 +42,10 @@ def migration(
     )
 
 
-def target(*, generation: int = 1, limit: int = 5) -> Target:
+def target(*, generation: int = 1, limit: int = 5, **policy: object) -> Target:
     spec = {
         "connection": {"uriSecret": {"name": "shop", "key": "uri"}},
-        "policy": {"retries": {"limit": limit, "backoff": "10s", "maxBackoff": "1m"}},
+        "policy": {"retries": {"limit": limit, "backoff": "10s", "maxBackoff": "1m"}, **policy},
     }
     return Target(
         namespace="shop",

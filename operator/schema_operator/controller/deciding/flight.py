@@ -5,6 +5,7 @@ from __future__ import annotations
 from schema_operator.api.report import Progress
 from schema_operator.api.schema_migration import ConditionType, ProgressStatus, State
 from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.gates import said_before
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     is_true,
@@ -49,8 +50,9 @@ def in_flight(seen: Observation, run: Run) -> Decision:
     requeue = PROGRESS_SECONDS if run.started else None
     if seen.migration.spec.suspend:
         stopping = Verdict("False", "Stopping", f"spec.suspend is true; run {run.name} is stopped at a safe point")
+        verdicts = said_before(status) | reconciling(stopping)
         return Decision(
-            status=with_state(seen, base, _state_of(status.state, seen.progress), reconciling(stopping)),
+            status=with_state(seen, base, _state_of(status.state, seen.progress), verdicts),
             stop=() if run.stopping else (run.name,),
             requeue=PROGRESS_SECONDS,
         )
@@ -58,7 +60,9 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         return Decision(status=observed(seen, base), requeue=requeue)
     verdict = _working(seen, run, current)
     return Decision(
-        status=with_state(seen, base, _state_of(status.state, seen.progress), reconciling(verdict)),
+        status=with_state(
+            seen, base, _state_of(status.state, seen.progress), said_before(status) | reconciling(verdict)
+        ),
         events=_trouble_event(seen, run),
         requeue=requeue,
     )

@@ -111,6 +111,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         mode=mode,
         planned=PlannedWork(digest=plan.digest, position=plan.position) if plan is not None else None,
         approved_by=through.approved_by,
+        emergency=through.emergency,
     )
     current = RunStatus(
         name=begun.name,
@@ -131,7 +132,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
             "plan": plan,
         }
     )
-    events = _approved_event(through, begun)
+    events = (*_approved(through, begun), *_emergency(begun))
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=events)
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
@@ -139,12 +140,19 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
 
 
-def _approved_event(through: Passages, begun: Start) -> tuple[Event, ...]:
+def _approved(through: Passages, begun: Start) -> tuple[Event, ...]:
     """Tell who has approved what a run is about to do."""
     verdict = through.verdicts.get(ConditionType.APPROVED)
     if verdict is None or begun.approved_by is None:
         return ()
     return (Event(type="Normal", reason=verdict.reason, message=verdict.message, run=begun.name),)
+
+
+def _emergency(begun: Start) -> tuple[Event, ...]:
+    if begun.emergency is None:
+        return ()
+    message = f"run {begun.name} begins outside of maintenance windows: {begun.emergency}"
+    return (Event(type="Warning", reason="Emergency", message=message, run=begun.name),)
 
 
 def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> Decision:

@@ -68,8 +68,8 @@ def stalled(
 ) -> Decision:
     """Say that nothing more is done until something changes, and why.
 
-    `last` is the run that led here; without one, the cause was found without a database and is told as an Event.
-    `beside` are conditions that gates show.
+    `beside` are conditions that gates show. `last` is the run that led here; without one, the cause was found without
+    a database and is told as an Event.
     """
     outcome = last.outcome if last else None
     verdict = Verdict("False", reason, message)

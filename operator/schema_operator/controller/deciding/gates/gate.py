@@ -38,3 +38,5 @@ class Passage:
     """Who has approved what is about to be done, where somebody had to."""
     again: float | None = None
     """Seconds after which this must be asked again, because time alone changes it."""
+    emergency: str | None = None
+    """Why it does not hold although it should."""
