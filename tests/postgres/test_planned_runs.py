@@ -162,7 +162,7 @@ def test_the_role_of_the_database_is_part_of_the_plan(team: Team, role: str, dat
 def test_a_plan_that_was_killed_in_the_middle_goes_on_and_only_so(
     team: Team, database: Database, baseline: str | None
 ) -> None:
-    """Version 1 is committed (or recorded) and 2 is at work when the runner dies: 2 and 3 are still what was planned."""
+    """Version 1 is committed (or recorded) and 2 is at work when the runner dies: the plan goes on with them."""
     slow = THREE | {"2_b.up.sql": f"CREATE TABLE b (); {SLOW}"}
     team.write(slow)
     team.settings = {"baseline": baseline}
@@ -219,11 +219,3 @@ def test_a_step_of_another_of_the_same_name_is_no_step_of_the_plan(team: Team, d
     assert ended.code == 0
     assert "1 was applied" in refused(team.run(summary))
     assert database.applied() == ["1"]
-
-
-def test_a_plan_of_the_controller_upgrades_what_it_must_read(team: Team, database: Database) -> None:
-    """A person is told to run anything once; where nothing may run before it is approved, nobody would."""
-    assert team.run(team.planned()).code == 0
-    database.execute("DELETE FROM schema_operator.control_versions WHERE version <> '1'")
-    ended = team.product.run("--scripts", team.folder / "shop", "--plan", "--as", "shop/shop")
-    assert (ended.code, ended.report.reason) == (20, "ControlSchemaOlder")

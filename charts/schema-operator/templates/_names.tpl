@@ -23,7 +23,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 Jobs: credentials are mounted into the runner's pod by reference. */}}
 {{- define "schema-operator.rules" -}}
 - apiGroups: [schema-operator.dev]
-  resources: [schemamigrations, targetdatabases]
+  resources: [schemamigrations, targetdatabases, migrationapprovals]
   verbs: [get, list, watch]
 - apiGroups: [schema-operator.dev]
   resources: [schemamigrations/status, targetdatabases/status]

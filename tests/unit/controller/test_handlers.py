@@ -1,5 +1,6 @@
 """The start of the controller."""
 
+import asyncio
 from typing import Any
 
 import kopf
@@ -54,3 +55,21 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
             await start(memo=memo)
     await handlers._close(memo)
     assert api.closed
+
+
+@pytest.mark.asyncio
+async def test_an_approval_has_its_migration_looked_at() -> None:
+    looked: list[Key] = []
+
+    async def look(key: Key) -> float | None:
+        looked.append(key)
+        return None
+
+    cluster: Any = None
+    at_work = Office(cluster, cluster, Queue(look), Queue(look))
+    memo = kopf.Memo(office=at_work)
+    for spec in ({"migration": "shop"}, {"migration": "other"}):
+        await handlers._approval(memo=memo, namespace="shop", spec=spec)  # type: ignore[arg-type]  # as kopf gives it
+    await asyncio.sleep(0.05)
+    await at_work.migrations.close()
+    assert sorted(looked) == [("shop", "other"), ("shop", "shop")]
