@@ -42,6 +42,7 @@ lint: setup
 	MYPYPATH=tests $(BIN)/mypy dev tests benchmarks
 	$(BIN)/lint-imports
 	$(BIN)/schema-operator crd --check
+	$(BIN)/python -m dev.reference --check
 
 unit: setup
 	$(BIN)/pytest --quiet tests/unit

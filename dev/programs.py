@@ -22,6 +22,7 @@ KIND = "sigs.k8s.io/kind@v0.30.0"
 GOOSE = "github.com/pressly/goose/v3/cmd/goose@v3.29.0"
 GOLANG_MIGRATE = "github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1"
 LOCALKUBE = CHECKOUT / "dev/cluster/localkube"
+GITOPS = CHECKOUT / "dev/gitops"
 KUBERNETES = re.compile(r"^\tk8s\.io/kubernetes v(?P<version>(?P<major>\d+)\.(?P<minor>\d+)\.\d+)$", re.MULTILINE)
 # What Kubernetes 1.34 asks of its compiler (go.mod).
 OLDEST_GO = (1, 24)
@@ -53,7 +54,7 @@ def kind() -> Path:
 
 def kubectl() -> Path:
     """Give the path of kubectl: from PATH, or built from its Go module (3 minutes the first time)."""
-    return _from_path("kubectl") or _built("kubectl", "./kubectl") / "kubectl"
+    return _from_path("kubectl") or _built_of_kubernetes("kubectl", "./kubectl") / "kubectl"
 
 
 def goose() -> Path:
@@ -71,7 +72,12 @@ def localkube() -> Path:
 
     The first build on a machine takes 6 minutes and 2.5 GiB of Go's build cache.
     """
-    return _built("localkube", ".", "./pause", "./kubectl")
+    return _built_of_kubernetes("localkube", ".", "./pause", "./kubectl")
+
+
+def gitops() -> Path:
+    """Give the folder with `kstatus` and `argohealth`, which read a status as Flux and Argo CD do (a minute once)."""
+    return _built("gitops", GITOPS, "./kstatus", "./argohealth", flags="-s -w")
 
 
 def toolchain() -> Go:
@@ -81,26 +87,25 @@ def toolchain() -> Go:
     return present if present and _release(present.version) >= OLDEST_GO else _go_from_wheel()
 
 
-def _built(name: str, *packages: str) -> Path:
-    """Give the folder with programs of our Go module, built where its sources or the compiler have changed."""
+def _built_of_kubernetes(name: str, *packages: str) -> Path:
+    return _built(name, LOCALKUBE, *packages, flags=_version_flags((LOCALKUBE / "go.mod").read_text()))
+
+
+def _built(name: str, module: Path, *packages: str, flags: str) -> Path:
+    """Give the folder with programs of a Go module of ours, built where its sources or the compiler have changed."""
     go = toolchain()
-    sources = [*LOCALKUBE.rglob("*.go"), LOCALKUBE / "go.mod", LOCALKUBE / "go.sum"]
+    sources = [*module.rglob("*.go"), module / "go.mod", module / "go.sum"]
     folder = cache() / "programs" / f"{name}-{digest(sources, go.version)}"
     with locked(name):
         if not folder.exists():
             say(f"Building {name} from Go modules (up to 6 minutes the first time on a machine, then seconds)")
-            _build(go, folder, packages)
+            draft = folder.with_name(f".{folder.name}")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            build = ("build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", flags)
+            go.run(*build, "-o", f"{draft}/", *packages, folder=module)
+            draft.rename(folder)
     return folder
-
-
-def _build(go: Go, folder: Path, packages: tuple[str, ...]) -> None:
-    draft = folder.with_name(f".{folder.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    flags = _version_flags((LOCALKUBE / "go.mod").read_text())
-    build = ("build", "-trimpath", "-buildvcs=false", "-mod=readonly", "-ldflags", flags)
-    go.run(*build, "-o", f"{draft}/", *packages, folder=LOCALKUBE)
-    draft.rename(folder)
 
 
 def _version_flags(go_mod: str) -> str:

@@ -67,15 +67,17 @@ def _load(name: str) -> None:
 
 
 def _prepare() -> None:
-    """Install what the chosen kind of cluster needs, so that nothing has to be waited for later."""
+    """Install what tests and the chosen kind of cluster need, so that nothing has to be waited for later."""
     match source():
         case Source.LOCAL:
             local.prepare()
         case Source.KIND:
             provider("dev").ensure_kubectl()
         case Source.CURRENT:
-            programs.kubectl()
+            pass
+    programs.kubectl()
     programs.helm()
+    programs.gitops()
 
 
 if __name__ == "__main__":

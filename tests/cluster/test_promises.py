@@ -72,12 +72,17 @@ def test_the_runner_has_no_token_and_no_rights(shop: Shop) -> None:
 
 
 def test_applying_the_examples_twice_changes_nothing_the_second_time(operator: Cluster) -> None:
-    folders = sorted({path.parent for path in (CHECKOUT / "examples").rglob("*.yaml")})
-    assert folders
-    for folder in folders:
-        operator.kubectl("apply", "-f", str(folder))
-    for folder in folders:
-        again = operator.kubectl("apply", "-f", str(folder)).splitlines()
+    examples = CHECKOUT / "examples"
+    plain, kustomized, templated = examples / "shop", examples / "argocd/shop/schema", examples / "helm/shop"
+    chart = release.helm(operator, "template", "shop", str(templated), "--set=application.enabled=false")
+    ways: list[tuple[tuple[str, ...], str]] = [
+        (("-f", str(plain)), ""),
+        (("-k", str(kustomized)), ""),
+        (("-n", "shop", "-f", "-"), chart),
+    ]
+    for arguments, manifests in ways:
+        operator.kubectl("apply", *arguments, input=manifests)
+        again = operator.kubectl("apply", *arguments, input=manifests).splitlines()
         assert [line for line in again if not line.endswith(" unchanged")] == []
     operator.kubectl("delete", "namespace", "shop", "--wait=false")
 

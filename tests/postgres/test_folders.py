@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from dev.cache import CHECKOUT
+from dev.postgres.packages import MAJORS
 
 from schema_operator.api.report import Place
 from support.postgres import Database, Product
@@ -53,6 +55,21 @@ def test_a_folder_is_applied_in_order_and_rolled_back(
     ended = product.run("--scripts", folder, "--as", "shop/shop", "--version", first)
     assert (ended.code, database.relations()) == (0, ["a"]), ended
     ended = product.run("--scripts", folder, "--as", "shop/shop", "--version", "0")
+    assert (ended.code, database.relations()) == (0, []), ended
+
+
+@pytest.mark.parametrize("server", [MAJORS[-1]], indirect=True)
+@pytest.mark.parametrize("folder", ["kustomize/schema/scripts", "helm/shop/migrations"])
+def test_the_scripts_of_the_examples_are_applied_and_rolled_back(
+    product: Product, database: Database, folder: str
+) -> None:
+    scripts = ("--scripts", CHECKOUT / "examples" / folder, "--as", "shop/shop")
+    ended = product.run(*scripts, "--version", "1.1.0")
+    assert (ended.code, ended.report.versions) == (0, ("1.0.0", "1.1.0")), ended
+    assert [item.result for item in ended.report.verification] == ["Passed"]
+    ended = product.run(*scripts, "--version", "1.0.0")
+    assert (ended.code, ended.report.versions) == (0, ("1.1.0",)), ended
+    ended = product.run(*scripts, "--version", "0")
     assert (ended.code, database.relations()) == (0, []), ended
 
 

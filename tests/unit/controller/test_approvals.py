@@ -6,15 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 
-from schema_operator.api.migration_approval import ApprovalDecision
-from schema_operator.api.report import Action, Outcome, PlannedVersion, PlanSummary, VerificationResult
+from schema_operator.api.report import Action, Outcome, VerificationResult
 from schema_operator.api.request import PlannedWork, RunMode
 from schema_operator.api.schema_migration import (
     PlanStatus,
-    PlanStep,
     RunOutcome,
     SchemaMigrationStatus,
     State,
@@ -26,9 +23,24 @@ from schema_operator.controller.deciding.approvals import described
 from schema_operator.controller.deciding.decision import Decision
 from schema_operator.controller.observation import Approval, Observation, approvals_of
 from schema_operator.errors import Reason
-from unit.controller.scenes import NOW, ago, ended, migration, observation, recorded, report, run, target, work
+from unit.controller.scenes import (
+    DIGEST,
+    NO,
+    NOW,
+    ago,
+    ended,
+    migration,
+    observation,
+    plan,
+    plan_report,
+    recorded,
+    report,
+    run,
+    says,
+    target,
+    work,
+)
 
-DIGEST = "a" * 64
 OTHER = "b" * 64
 REQUIRED, AUTOMATIC = ApprovalRule.REQUIRED, ApprovalRule.AUTOMATIC
 
@@ -37,47 +49,6 @@ def at(apply: ApprovalRule = REQUIRED, rollback: ApprovalRule = REQUIRED, **poli
     base = target()
     changed = base.spec.policy.model_copy(update={"approval": ApprovalPolicy(apply=apply, rollback=rollback), **policy})
     return replace(base, spec=base.spec.model_copy(update={"policy": changed}))
-
-
-def plan(applies: int = 1, rollbacks: int = 0, *, digest: str = DIGEST, generation: int = 1) -> PlanStatus:
-    action = Action.ROLLBACK if rollbacks else Action.APPLY if applies else Action.NONE
-    back = [PlanStep(version=f"{9 - n}", action=Action.ROLLBACK, file="d", statements=1) for n in range(rollbacks)]
-    steps = [PlanStep(version=f"{n + 1}.0.0", action=Action.APPLY, file="u", statements=1) for n in range(applies)]
-    return PlanStatus(
-        digest=digest,
-        work=work(generation),
-        action=action,
-        version_before="0",
-        steps=[*back, *steps][:20],
-        count=applies + rollbacks,
-        applies=applies,
-        rollbacks=rollbacks,
-        position=7,
-        made_at=ago(60),
-    )
-
-
-def says(
-    decision: ApprovalDecision = ApprovalDecision.APPROVE,
-    *,
-    digest: str = DIGEST,
-    created: float = 30,
-    left: float | None = None,
-    **extra: Any,
-) -> Approval:
-    """Give what a person has said so many seconds ago, and how long it still counts."""
-    return Approval(
-        name=extra.pop("name", "yes"),
-        created=ago(created),
-        plan_digest=digest,
-        decision=decision,
-        approver=extra.pop("approver", "alice"),
-        expires=None if left is None else NOW + timedelta(seconds=left),
-        **extra,
-    )
-
-
-NO = ApprovalDecision.REJECT
 
 
 def planned(of: PlanStatus | None, *, last: SchemaMigrationStatus | None = None, **spec: Any) -> Any:
@@ -240,10 +211,7 @@ def test_a_plan_of_what_is_no_longer_asked_for_is_forgotten() -> None:
 
 
 def _ended_plan(**extra: Any) -> Observation:
-    steps = tuple(PlannedVersion(version=f"{n}", action=Action.APPLY, file="f", statements=1) for n in range(1, 31))
-    summary = PlanSummary(digest=DIGEST, position=7, rollbacks=0, applies=30, recorded=0)
-    told = msgspec.structs.replace(report(), plan=steps, planned=summary, version_before="0", version="0")
-    end = ended(report=told, message="A run would apply 30 versions.")
+    end = ended(report=plan_report(30), message="A run would apply 30 versions.")
     status = SchemaMigrationStatus(verification=[VerificationStatus(name="n", result=VerificationResult.PASSED)])
     return observation(
         migration(status=status), runs=(run(ended=end, mode=RunMode.PLAN),), at=at(AUTOMATIC if extra else REQUIRED)

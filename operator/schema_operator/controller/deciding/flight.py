@@ -9,8 +9,8 @@ from schema_operator.controller.deciding.gates import said_before
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     is_true,
+    not_yet,
     observed,
-    reconciling,
     said,
     with_state,
 )
@@ -37,7 +37,7 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         dropped = Verdict("False", "Progressing", f"run {run.name} had not begun; a newer one takes its place")
         without = seen.migration.status.model_copy(update={"current_run": None, "progress": None, "retry_at": None})
         return Decision(
-            status=with_state(seen, without, State.PENDING, reconciling(dropped)), delete=(run.name,), requeue=0.2
+            status=with_state(seen, without, State.PENDING, not_yet(dropped)), delete=(run.name,), requeue=0.2
         )
     status = seen.migration.status
     base = status.model_copy(
@@ -50,7 +50,7 @@ def in_flight(seen: Observation, run: Run) -> Decision:
     requeue = PROGRESS_SECONDS if run.started else None
     if seen.migration.spec.suspend:
         stopping = Verdict("False", "Stopping", f"spec.suspend is true; run {run.name} is stopped at a safe point")
-        verdicts = said_before(status) | reconciling(stopping)
+        verdicts = said_before(status) | not_yet(stopping)
         return Decision(
             status=with_state(seen, base, _state_of(status.state, seen.progress), verdicts),
             stop=() if run.stopping else (run.name,),
@@ -60,9 +60,7 @@ def in_flight(seen: Observation, run: Run) -> Decision:
         return Decision(status=observed(seen, base), requeue=requeue)
     verdict = _working(seen, run, current)
     return Decision(
-        status=with_state(
-            seen, base, _state_of(status.state, seen.progress), said_before(status) | reconciling(verdict)
-        ),
+        status=with_state(seen, base, _state_of(status.state, seen.progress), said_before(status) | not_yet(verdict)),
         events=_trouble_event(seen, run),
         requeue=requeue,
     )

@@ -8,7 +8,7 @@ from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMi
 from schema_operator.controller.deciding.approvals import planned
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.settled import settle
-from schema_operator.controller.deciding.statuses import Verdict, reconciling, timestamp, with_state
+from schema_operator.controller.deciding.statuses import Verdict, not_yet, timestamp, with_state
 from schema_operator.controller.deciding.work import run_status, unrecorded, work_of
 from schema_operator.controller.observation import Ended, Observation, Run
 from schema_operator.errors import Reason
@@ -79,7 +79,7 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
 def _waiting(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     """Start nothing, because another run has not been looked at yet."""
     verdict = Verdict("False", "Progressing", "another run of this resource is looked at")
-    return Decision(status=with_state(seen, base, State.PENDING, reconciling(verdict)), requeue=0.0)
+    return Decision(status=with_state(seen, base, State.PENDING, not_yet(verdict)), requeue=0.0)
 
 
 def _verification_after(status: SchemaMigrationStatus, report: RunReport) -> list[VerificationStatus] | None:

@@ -24,12 +24,11 @@ from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages, soonest
 from schema_operator.controller.deciding.statuses import (
     Verdict,
+    not_yet,
     observed,
     ready,
-    reconciling,
     stalled,
     timestamp,
-    waiting,
     with_state,
 )
 from schema_operator.controller.deciding.work import work_of
@@ -136,7 +135,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=events)
     verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
-    verdicts = through.verdicts | reconciling(verdict)
+    verdicts = through.verdicts | not_yet(verdict)
     return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
 
 
@@ -172,7 +171,7 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
             beside=through.verdicts,
         )
     verdict = Verdict("False", hold.reason, hold.message)
-    verdicts = through.verdicts | reconciling(verdict) if hold.working else waiting(verdict, through.verdicts)
+    verdicts = through.verdicts | not_yet(verdict)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
     events = () if hold.event is None else (hold.event,)
     return Decision(status=with_state(seen, following, hold.state, verdicts), events=events, requeue=through.again)
@@ -200,7 +199,7 @@ def not_started(
     if again is None:
         said = stalled(seen, base, reason, message, requeue=None, validated=False)
     else:
-        verdicts = reconciling(Verdict("False", reason, message))
+        verdicts = not_yet(Verdict("False", reason, message))
         said = Decision(status=with_state(seen, base, State.PENDING, verdicts), requeue=again)
     return replace(said, target_report=recorded.target_report, events=(*recorded.events, *said.events))
 
@@ -215,7 +214,7 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     verdict = Verdict("False", reason, f"{last.message or reason}; the next attempt is due at {timestamp(when)}")
     following = base.model_copy(update={"retry_at": timestamp(when)})
     return Decision(
-        status=with_state(seen, following, State.PENDING, through.verdicts | reconciling(verdict)),
+        status=with_state(seen, following, State.PENDING, through.verdicts | not_yet(verdict)),
         requeue=soonest((when - seen.now).total_seconds(), through.again),
     )
 

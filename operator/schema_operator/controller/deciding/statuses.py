@@ -16,6 +16,7 @@ from schema_operator.api.schema_migration import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.observation import Observation
+from schema_operator.controller.states import STATES
 from schema_operator.errors import Reason
 
 
@@ -74,7 +75,6 @@ def stalled(
     outcome = last.outcome if last else None
     verdict = Verdict("False", reason, message)
     verdicts: Verdicts = (beside or {}) | {
-        ConditionType.STALLED: Verdict("True", reason, message),
         ConditionType.VALIDATED: _validated(validated=validated, outcome=outcome, verdict=verdict),
         ConditionType.APPLIED: _applied(base, outcome, verdict),
         ConditionType.VERIFIED: Verdict("Unknown", reason, "nothing was verified"),
@@ -112,11 +112,10 @@ def _validated(*, validated: bool | None, outcome: RunOutcome | None, verdict: V
     return Verdict("Unknown", verdict.reason, "the scripts have not been compared with the database yet")
 
 
-def reconciling(verdict: Verdict) -> Verdicts:
-    """Give the conditions of a resource that is being worked on."""
+def not_yet(verdict: Verdict) -> Verdicts:
+    """Give the conditions of a resource that is not where it should be, and of which the rest is not known."""
     unknown = Verdict("Unknown", verdict.reason, verdict.message)
     return {
-        ConditionType.RECONCILING: Verdict("True", verdict.reason, verdict.message),
         ConditionType.VALIDATED: unknown,
         ConditionType.APPLIED: unknown,
         ConditionType.VERIFIED: unknown,
@@ -141,20 +140,6 @@ def unreadable(status: SchemaMigrationStatus, generation: int, now: datetime, me
     )
 
 
-def waiting(verdict: Verdict, beside: Verdicts) -> Verdicts:
-    """Give the conditions of a resource that waits for somebody or something: neither Reconciling nor Stalled.
-
-    `beside` are conditions that gates show.
-    """
-    unknown = Verdict("Unknown", verdict.reason, verdict.message)
-    return beside | {
-        ConditionType.VALIDATED: unknown,
-        ConditionType.APPLIED: unknown,
-        ConditionType.VERIFIED: unknown,
-        ConditionType.READY: verdict,
-    }
-
-
 def observed(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationStatus:
     """Give a status that is about the present generation."""
     return base.model_copy(update={"observed_generation": seen.migration.generation})
@@ -163,11 +148,17 @@ def observed(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationS
 def with_state(
     seen: Observation, base: SchemaMigrationStatus, state: State, verdicts: Verdicts
 ) -> SchemaMigrationStatus:
-    """Give a status with this state and these conditions, about the present generation."""
-    verdicts = _approval_used(base) | verdicts
+    """Give a status with this state and these conditions, about the present generation.
+
+    Reconciling or Stalled are as `STATES` has them, with the reason and the sentence of Ready.
+    """
+    ready = verdicts[ConditionType.READY]
+    abnormal = STATES[state].abnormal
+    beside = {abnormal: Verdict("True", ready.reason, ready.message)} if abnormal is not None else {}
+    shown = _approval_used(base) | verdicts | beside
     conditions = succeeded(
         seen.migration.status.conditions,
-        {kind.value: verdicts[kind] for kind in ConditionType if kind in verdicts},
+        {kind.value: shown[kind] for kind in ConditionType if kind in shown},
         seen.migration.generation,
         seen.now,
     )

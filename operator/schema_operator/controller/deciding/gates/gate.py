@@ -13,8 +13,7 @@ from schema_operator.controller.deciding.statuses import Verdicts
 class Hold:
     """Why no run is started now.
 
-    `stalled` says that only a change can help: the resource is Stalled. Otherwise it waits, which is neither
-    Reconciling nor Stalled, unless `working` says that the controller itself goes on soon.
+    `stalled` says that only a change can help. What the state means for programs is in `states.STATES`.
     """
 
     state: State
@@ -23,7 +22,6 @@ class Hold:
     requeue: float | None = None
     """Seconds after which to ask again; absent where something that is watched will change."""
     stalled: bool = False
-    working: bool = False
     event: Event | None = None
     """What is told, where it was not told already. Of a hold that is `stalled`, its sentence is told anyway."""
 
