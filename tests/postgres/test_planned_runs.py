@@ -69,8 +69,9 @@ class Team:
         assert ended.report.planned is not None
         return ended.report.planned
 
-    def run(self, summary: PlanSummary, **extra: Any) -> Ended:
-        return self.product.request(self.folder, self.request(planned=_work(summary), **extra))
+    def run(self, summary: PlanSummary, *, may_apply: bool = True, may_roll_back: bool = True, **extra: Any) -> Ended:
+        kept = msgspec.structs.replace(_work(summary), may_apply=may_apply, may_roll_back=may_roll_back)
+        return self.product.request(self.folder, self.request(planned=kept, **extra))
 
     def start(self, summary: PlanSummary, **extra: Any) -> subprocess.Popen[str]:
         path = self.folder / f"{self.name}.json"
@@ -127,9 +128,11 @@ def test_a_run_that_would_do_something_else_changes_nothing(team: Team, database
     team.write(THREE)
     assert team.run(summary, version="1").report.reason == "PlanChanged"
     assert team.run(summary, allow=(Acknowledgement.DELETES_DATA,)).report.reason == "PlanChanged"
-    assert team.run(summary).code == 0
+    assert "nobody has" in refused(team.run(summary, may_apply=False))
+    assert team.run(summary, may_roll_back=False).code == 0
 
     back = team.planned(version="2")
+    assert "nobody has" in refused(team.run(back, version="2", may_roll_back=False))
     rolled = "UPDATE schema_operator.version_scripts SET down_sql = 'SELECT 1' WHERE version = '3'"
     database.execute(f"ALTER TABLE schema_operator.version_scripts DISABLE TRIGGER USER; {rolled}")
     assert "not what they were" in refused(team.run(back, version="2"))

@@ -251,6 +251,10 @@ class PlannedWork(Record, frozen=True, kw_only=True):
     digest: str
     position: Annotated[int, msgspec.Meta(ge=0)]
     """Where the history stood when the plan was made, so that a run that goes on can tell what was done since."""
+    may_apply: bool = True
+    """Whether versions may be applied: somebody has approved it, or nobody has to."""
+    may_roll_back: bool = True
+    """Whether versions may be rolled back."""
 
 
 class RunRequest(Record, frozen=True, kw_only=True):

@@ -159,14 +159,26 @@ def test_a_plan_waits_for_who_has_to_say_yes(
     )
 
 
-@pytest.mark.parametrize(
-    ("where", "of", "work_of_plan"),
-    [(at(), plan(), 1), (at(AUTOMATIC), plan(), 1), (at(), plan(0), 1), (at(AUTOMATIC, AUTOMATIC), plan(), None)],
-)
-def test_a_run_keeps_to_its_plan_wherever_one_is_made(where: Any, of: PlanStatus, work_of_plan: int | None) -> None:
+# Each line: the policy, the plan, and what a run may do of it: apply, roll back; None where it is as free as ever.
+KEEPS = [
+    (at(), plan(), (True, True)),
+    (at(), plan(0), (False, False)),
+    (at(AUTOMATIC), plan(), (True, False)),
+    (at(rollback=AUTOMATIC), plan(0, 1), (False, True)),
+    (at(AUTOMATIC), plan(1, 1), (True, True)),
+    (at(AUTOMATIC, AUTOMATIC), plan(), None),
+]
+
+
+@pytest.mark.parametrize(("where", "of", "may"), KEEPS)
+def test_a_run_keeps_to_its_plan_wherever_one_is_made(
+    where: Any, of: PlanStatus, may: tuple[bool, bool] | None
+) -> None:
+    """Also where the plan has nothing that waits: whoever writes the status must not be who lets a run begin."""
     begun = decide(seen(of, says(), where=where)).start
     assert begun is not None
-    assert begun.planned == (PlannedWork(digest=DIGEST, position=7) if work_of_plan else None)
+    kept = may and PlannedWork(digest=DIGEST, position=7, may_apply=may[0], may_roll_back=may[1])
+    assert begun.planned == kept
 
 
 def test_without_approvals_nothing_is_planned_and_no_run_is_more_than_it_was() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schema_operator.api.report import Action, RunReport
-from schema_operator.api.request import RunMode
+from schema_operator.api.request import PlannedWork, RunMode
 from schema_operator.api.schema_migration import (
     PlanStatus,
     PlanStep,
@@ -58,6 +58,23 @@ def must_be_approved(seen: Observation, plan: PlanStatus) -> bool:
     policy = seen.target.spec.policy.approval
     applies = plan.applies > 0 and policy.apply is ApprovalRule.REQUIRED
     return applies or (plan.rollbacks > 0 and policy.rollback is ApprovalRule.REQUIRED)
+
+
+def keeping_to(seen: Observation, plan: PlanStatus | None, approved_by: str | None) -> PlannedWork | None:
+    """Say to a run what it has to keep to.
+
+    What may be done without an approval is said again, from the policy: a plan is a part of the status, and what is
+    only there must not be what lets a run begin.
+    """
+    if plan is None or seen.target is None:
+        return None
+    policy = seen.target.spec.policy.approval
+    return PlannedWork(
+        digest=plan.digest,
+        position=plan.position,
+        may_apply=approved_by is not None or policy.apply is ApprovalRule.AUTOMATIC,
+        may_roll_back=approved_by is not None or policy.rollback is ApprovalRule.AUTOMATIC,
+    )
 
 
 def ruling(seen: Observation, base: SchemaMigrationStatus, plan: PlanStatus) -> Ruling:

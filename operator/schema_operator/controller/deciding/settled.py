@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schema_operator.api.duration import seconds
-from schema_operator.api.request import PlannedWork, RunMode
+from schema_operator.api.request import RunMode
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import Retries
 from schema_operator.controller import names
-from schema_operator.controller.deciding.approvals import plan_is_missing, plan_of
+from schema_operator.controller.deciding.approvals import keeping_to, plan_is_missing, plan_of
 from schema_operator.controller.deciding.attempts import (
     CONNECTION_REASONS,
     PROBLEM_RECHECK_SECONDS,
@@ -108,7 +108,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
         mode=mode,
-        planned=PlannedWork(digest=plan.digest, position=plan.position) if plan is not None else None,
+        planned=keeping_to(seen, plan, through.approved_by),
         approved_by=through.approved_by,
         emergency=through.emergency,
     )

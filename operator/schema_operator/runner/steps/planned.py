@@ -44,6 +44,8 @@ def require_planned(work: Workplace, decided: Plan, scripts: ScriptSet, *, first
     planned = work.request.planned
     if planned is None or not (decided.rollbacks or decided.applies or decided.baseline):
         return
+    if (decided.applies and not planned.may_apply) or (decided.rollbacks and not planned.may_roll_back):
+        raise _changed("it has to be approved, and nobody has")
     left = _steps(work, decided)
     if _digest(work, work.history.applied, left) == planned.digest:
         return
