@@ -64,7 +64,8 @@ class Team:
         return ended
 
     def planned(self, **extra: Any) -> PlanSummary:
-        ended = self.plan(**extra)
+        """Ask for a plan, and give it in short."""
+        ended = self.product.request(self.folder, self.request(mode=RunMode.PLAN, **extra))
         assert ended.code == 0, ended
         assert ended.report.planned is not None
         return ended.report.planned
@@ -113,7 +114,8 @@ def test_what_is_planned_on_an_empty_database_is_what_runs(team: Team, database:
     assert database.rows(events) == [("alice@example.com", "shop/shop")]
 
     assert team.run(summary).report.action is Action.NONE  # nothing is left to do, so there is nothing to refuse
-    back = team.planned(version="1")
+    back = team.plan(version="1").report.planned
+    assert back is not None
     assert (back.applies, back.rollbacks, back.position > 0) == (0, 2, True)
     assert team.run(back, version="1", actor="bob").report.versions == ("3", "2")
     assert database.rows(APPLIED_BY)[-2:] == [("3-rollback", "bob"), ("2-rollback", "bob")]

@@ -73,3 +73,10 @@ async def test_an_approval_has_its_migration_looked_at() -> None:
     await asyncio.sleep(0.05)
     await at_work.migrations.close()
     assert sorted(looked) == [("shop", "other"), ("shop", "shop")]
+
+
+def test_approvals_are_watched_like_what_they_are_about() -> None:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, "image:1")
+    watched = {handler.fn for handler in registry._watching.get_all_handlers()}
+    assert {handlers._approval, handlers._migration, handlers._target} <= watched

@@ -9,7 +9,7 @@ import pytest
 from schema_operator.api.report import Outcome
 from schema_operator.api.schema_migration import RunOutcome
 from schema_operator.controller import names
-from schema_operator.controller.observation import ended_container, runs_of
+from schema_operator.controller.observation import ended_container, runs_of, target_of
 from unit.controller.scenes import report, run
 
 JOB = "shop-12345678-1"
@@ -223,3 +223,12 @@ def test_a_job_has_the_same_name_for_the_same_attempt_and_another_for_another() 
 def test_a_scene_is_what_the_code_would_make() -> None:
     assert run().name == names.job_name("shop", "11111111-2222-3333-4444-555555555555", run().work, 1)
     json.dumps(job())
+
+
+@pytest.mark.parametrize("approval", [{}, {"apply": "Automatic", "rollback": "Automatic"}, {"apply": "Required"}])
+def test_what_waits_for_approvals_is_none_of_what_is_asked_for(approval: dict[str, str]) -> None:
+    """A run for it would be started by everybody who turns it on, and by an upgrade that fills in the default."""
+    meta = {"namespace": "shop", "name": "shop", "uid": "u", "generation": 1, "resourceVersion": "1"}
+    spec: dict[str, Any] = {"connection": {"uriSecret": {"name": "s", "key": "k"}}, "policy": {"outOfOrder": "Allow"}}
+    asking = spec | {"policy": spec["policy"] | {"approval": approval}}
+    assert target_of({"metadata": meta, "spec": asking}).asked == target_of({"metadata": meta, "spec": spec}).asked
