@@ -220,6 +220,9 @@ def test_a_plan_of_what_is_no_longer_asked_for_is_forgotten() -> None:
     assert decision.status is not None
     assert decision.status.plan is None
     assert "Approved" not in conditions(decision)
+    held = decide(observation(planned(plan(), generation=2, suspend=True), at=at(), approvals=(says(),)))
+    assert held.status is not None
+    assert (held.status.state, held.status.plan) == (State.SUSPENDED, None)
 
 
 def _ended_plan(**extra: Any) -> Observation:

@@ -10,6 +10,7 @@ from schema_operator.api.report import Outcome
 from schema_operator.api.schema_migration import RunOutcome
 from schema_operator.controller import names
 from schema_operator.controller.observation import ended_container, runs_of, target_of
+from schema_operator.errors import Reason
 from unit.controller.scenes import report, run
 
 JOB = "shop-12345678-1"
@@ -232,3 +233,12 @@ def test_what_waits_for_approvals_is_none_of_what_is_asked_for(approval: dict[st
     spec: dict[str, Any] = {"connection": {"uriSecret": {"name": "s", "key": "k"}}, "policy": {"outOfOrder": "Allow"}}
     asking = spec | {"policy": spec["policy"] | {"approval": approval}}
     assert target_of({"metadata": meta, "spec": asking}).asked == target_of({"metadata": meta, "spec": spec}).asked
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"), [(Reason.PLAN_CHANGED, False), (Reason.SOURCE_CHANGED, False), (Reason.UNREACHABLE, True)]
+)
+def test_what_is_no_failure_of_an_attempt_uses_up_none(reason: Reason, counted: bool) -> None:
+    told = msgspec.json.encode(report(Outcome.RETRYABLE, run="job", reason=reason.value)).decode()
+    found = ended_container("job", {"exitCode": 10, "message": told})
+    assert (found.reason, found.counted) == (reason, counted)

@@ -14,7 +14,6 @@ from schema_operator.api.schema_migration import (
 )
 from schema_operator.api.target_database import ApprovalRule
 from schema_operator.controller.deciding.statuses import moment, timestamp
-from schema_operator.controller.deciding.work import work_of
 from schema_operator.controller.observation import Approval, Observation
 
 STEPS_SHOWN = 20
@@ -41,9 +40,11 @@ def asks_for_plans(seen: Observation) -> bool:
 
 
 def plan_of(seen: Observation, base: SchemaMigrationStatus) -> PlanStatus | None:
-    """Give the plan that a run has to keep to; None where no run has to, or none is made yet."""
-    plan = base.plan
-    return plan if plan is not None and asks_for_plans(seen) and plan.work == work_of(seen) else None
+    """Give the plan that a run has to keep to; None where no run has to, or none is made yet.
+
+    That of other work is not in `base` any more: see `settled.settle`.
+    """
+    return base.plan if asks_for_plans(seen) else None
 
 
 def plan_is_missing(seen: Observation, base: SchemaMigrationStatus) -> bool:

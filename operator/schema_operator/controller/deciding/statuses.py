@@ -168,7 +168,7 @@ def with_state(
 def _approval_used(base: SchemaMigrationStatus) -> Verdicts:
     """Go on saying who approved the plan that a run carries out, or has carried out."""
     last = base.current_run or (base.runs[0] if base.runs else None)
-    if last is None or last.approved_by is None or base.plan is None or base.plan.work != last.work:
+    if last is None or last.approved_by is None or base.plan is None:
         return {}
     message = f"{last.approved_by} approved the plan {base.plan.digest[:12]}…, and run {last.name} was started upon it"
     return {ConditionType.APPROVED: Verdict("True", "Approved", message)}
