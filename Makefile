@@ -69,6 +69,7 @@ bench: setup ## Measure speed and memory beside other tools (40 minutes; nothing
 bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
 	$(BIN)/python -m benchmarks.apply_to_ready
 	$(BIN)/python -m benchmarks.controller_idle
+	$(BIN)/python -m benchmarks.scale
 
 demo: setup ## Show the operator at work on a cluster named demo
 	$(BIN)/python -m dev.demo up

@@ -53,9 +53,9 @@ def main() -> None:
     cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(objects))
     _wait(cluster, wanted)
     time.sleep(30)  # until the last Events are written
-    before = _writes(cluster)
+    before = writes(cluster)
     time.sleep(IDLE_SECONDS)
-    written = _writes(cluster) - before
+    written = writes(cluster) - before
     memory = cluster.kubectl("-n", "schema-operator", "exec", "deploy/schema-operator", "--", "cat", "/proc/1/status")
     resident = int(re.findall(r"VmRSS:\s+(\d+) kB", memory)[0]) / 1024
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
@@ -93,7 +93,8 @@ def _wait(cluster: Cluster, wanted: int) -> None:
         time.sleep(2)
 
 
-def _writes(cluster: Cluster) -> float:
+def writes(cluster: Cluster) -> float:
+    """Give how often the API server has changed one of the kinds that the controller may write."""
     return sum(float(found["count"]) for found in WRITES.finditer(cluster.kubectl("get", "--raw", "/metrics")))
 
 

@@ -8,7 +8,11 @@ from support.versions import chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what another server between the oldest and the newest runs."""
     left_out = [
-        item for item in items if isinstance(item, pytest.Function) and not chosen(item.name, _parameters(item))
+        item
+        for item in items
+        if isinstance(item, pytest.Function)
+        and item.get_closest_marker("postgres") is not None
+        and not chosen(item.name, _parameters(item))
     ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

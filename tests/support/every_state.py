@@ -250,7 +250,7 @@ def _waiting() -> Iterator[Shown]:
 
 
 def _held() -> Iterator[Shown]:
-    nightly = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
+    nightly: dict[str, Any] = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
     closed = target(windows=[nightly])
     frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
     asking = target(approval={"apply": "Required"})

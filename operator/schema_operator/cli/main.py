@@ -1,4 +1,4 @@
-"""`schema-operator`: one program for the runner (`run`), the controller and the definitions of the resources."""
+"""`schema-operator`: one program for the runner (`run`), for who waits for it (`wait`), the controller and the CRDs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from schema_operator import __version__
 from schema_operator.api.duration import parse
 from schema_operator.api.size import in_bytes
 
+_STOPPED = 143
+
 
 def main() -> None:
     """Run the command line; the exit code is the command's."""
     code = execute(sys.argv[1:])
-    if sys.argv[1:2] == ["run"]:
+    if sys.argv[1:2] in (["run"], ["wait"]):
         _leave(code)
     sys.exit(code)
 
@@ -40,6 +43,14 @@ def execute(arguments: list[str]) -> int:
             gc.freeze()
             gc.enable()
             return run(options)
+        case "wait":
+            _stop_at_once()
+            gc.disable()  # as above
+            from schema_operator.cli.wait import wait  # noqa: PLC0415 (see above)
+
+            gc.freeze()
+            gc.enable()
+            return wait(options)
         case "crd":
             from schema_operator.cli import crd  # noqa: PLC0415 (see above)
 
@@ -50,6 +61,15 @@ def execute(arguments: list[str]) -> int:
             return control()
 
 
+def _stop_at_once() -> None:
+    """End at SIGTERM and SIGINT from now on, for what leaves nothing half done.
+
+    The kernel has no default for process 1 of a container: without a handler it would go on until it is killed.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(_STOPPED))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="schema-operator", description="Change a PostgreSQL schema, from Kubernetes or by hand."
@@ -57,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"schema-operator {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="bring a database to a version", description=_RUN, epilog=_EXIT_CODES))
+    _add_wait(
+        commands.add_parser("wait", help="wait until a version is applied", description=_WAIT, epilog=_WAIT_CODES)
+    )
     commands.add_parser("controller", help="watch Kubernetes and start runs")
     crd = commands.add_parser("crd", help="write the CustomResourceDefinitions")
     crd.add_argument("--check", action="store_true", help="write nothing; exit with 1 if they are not up to date")
@@ -69,6 +92,15 @@ _EXIT_CODES = (
     "22 applied, but a verification failed; 30 partly applied; 31 outcome unknown; 40 another run holds the lock; "
     "143 stopped on request. A DURATION is a number of seconds, or like 500ms, 2s, 1m30s."
 )
+_WAIT = (
+    "End as soon as a version is applied, by whomever, as the history in the database says. For the init container of "
+    "an application: it needs the application's own connection and no right in Kubernetes."
+)
+_WAIT_CODES = (
+    "exit codes: 0 applied; 10 not applied when the time was over, may pass later; 20 refused, a person must change "
+    "something; 143 stopped on request. A DURATION is a number of seconds, or like 500ms, 2s, 1m30s."
+)
+_FIVE_MINUTES = 300.0
 _VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62})=(.*)", re.DOTALL)
 
 
@@ -97,6 +129,30 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     _add_archives(parser.add_argument_group("archives of what scripts destroy"))
     _add_batches(parser.add_argument_group("scripts that are done in batches"))
     _add_output(parser.add_argument_group("output"))
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", required=True, help="version to wait for, as its script has it; 1.4 is 1.4.0")
+    parser.add_argument(
+        "--of", dest="owner", metavar="NAMESPACE/NAME", help="count only versions of this SchemaMigration; absent, all"
+    )
+    parser.add_argument(
+        "--newer-is-enough",
+        action="store_true",
+        help="also end where all applied versions of --of are higher: a history that begins above the version",
+    )
+    parser.add_argument(
+        "--uri",
+        help="libpq URI or keyword string; better in the environment variable SCHEMA_OPERATOR_URI, which no list of "
+        "processes shows; absent, PGHOST and the other variables of libpq",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_duration,
+        default=_FIVE_MINUTES,
+        metavar="DURATION",
+        help="how long to wait before exit code 10; 0 for ever; absent, 5m",
+    )
 
 
 def _add_scripts(group: argparse._ArgumentGroup) -> None:

@@ -24,8 +24,8 @@ from schema_operator.api.request import (
     RunRequest,
     ScriptFolder,
 )
+from schema_operator.cli.database import URI_VARIABLE, named
 from schema_operator.errors import Reason, Refused, SchemaOperatorError
-from schema_operator.postgres import address as addresses
 from schema_operator.runner.main import run as run_request
 from schema_operator.runner.outcome import Findings, report_of
 from schema_operator.runner.report import LogFormat, Reporter
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-URI_VARIABLE: Final = "SCHEMA_OPERATOR_URI"
 TERMINATION_LOG: Final = Path("/dev/termination-log")
 """Where the kubelet looks, unless the pod says otherwise (`terminationMessagePath`)."""
 
@@ -90,12 +89,10 @@ def request_of(options: argparse.Namespace) -> RunRequest:
 
 def address_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Address | None:
     """Give the address the caller named; None where the request names it. Raises `Refused(InvalidConnection)`."""
-    uri = options.uri or environment.get(URI_VARIABLE)
-    if uri:
-        return addresses.from_text(uri)
-    if options.request is not None:
-        return None
-    raise Refused(Reason.INVALID_CONNECTION, f"no database is named; give --uri or set {URI_VARIABLE}")
+    address = named(options.uri, environment)
+    if address is None and options.request is None:
+        raise Refused(Reason.INVALID_CONNECTION, f"no database is named; give --uri or set {URI_VARIABLE}")
+    return address
 
 
 def _read(path: Path) -> RunRequest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from schema_operator.api.model import GROUP
@@ -42,12 +42,17 @@ def asked(spec: Mapping[str, Any], apart: Iterable[str]) -> str:
     """Give the digest of a spec without the fields that do not say what is to be done, but when; dots lead inwards."""
     kept = copy.deepcopy(dict(spec))
     for path in apart:
-        *outer, last = path.split(".")
-        inner: Any = kept
-        for key in outer:
-            inner = inner.get(key, {})
-        inner.pop(last, None)
+        _drop(kept, path.split("."))
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _drop(spec: dict[str, Any], path: Sequence[str]) -> None:
+    """Take a field out, and what holds it where nothing else is in it: absent and empty ask for the same."""
+    first, *rest = path
+    if rest and first in spec:
+        _drop(spec[first], rest)
+    if not rest or not spec.get(first):
+        spec.pop(first, None)
 
 
 def work_digest(*, migration: tuple[str, str], target: tuple[str, str], scripts: str, requested_at: str | None) -> str:

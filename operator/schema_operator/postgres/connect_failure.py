@@ -64,7 +64,7 @@ def explain(text: str, address: Address) -> SchemaOperatorError:
         return Retryable(
             Reason.UNREACHABLE,
             f"the server at {address.place} takes no connection now (too many, or it is starting or stopping); "
-            "the run is tried again",
+            "it is tried again",
         )
     reason = next((reason for pattern, reason in _TEXTS if re.search(pattern, text)), Reason.UNREACHABLE)
     template = _MAY_NOT_CONNECT if _NO_CONNECT.search(text) else _SENTENCES[reason]

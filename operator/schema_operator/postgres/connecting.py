@@ -23,10 +23,21 @@ def connect(address: Address, name: str) -> Connection:
     `name` becomes its application_name. Raises `Refused` or `Retryable` with the reason of a failed connection, and
     `Refused(UnsupportedServer)` for a server that is too old.
     """
-    ours = {
+    return _open(address, name, {"target_session_attrs": "read-write"})
+
+
+def connect_to_read(address: Address, name: str) -> Connection:
+    """Open a session, in autocommit mode, on any server, a standby too, unless the address itself is choosy.
+
+    `name` and errors are as with `connect`.
+    """
+    return _open(address, name, {})
+
+
+def _open(address: Address, name: str, wanted: dict[str, str]) -> Connection:
+    ours = wanted | {
         "application_name": name.encode()[:_NAME_LIMIT].decode(errors="ignore"),
         "client_encoding": "UTF8",
-        "target_session_attrs": "read-write",
         # A guard session is idle for as long as a migration takes; address translation on the way must not forget it.
         "keepalives_idle": "30",
         "keepalives_interval": "10",

@@ -27,6 +27,7 @@ from schema_operator.api.request import (
     ScriptFolder,
 )
 from schema_operator.cli import run
+from schema_operator.cli.database import URI_VARIABLE
 from schema_operator.cli.main import _parser, execute
 from schema_operator.errors import Reason, Refused
 from schema_operator.runner.report import LogFormat
@@ -313,11 +314,11 @@ def test_a_request_that_cannot_be_read(tmp_path: Path, content: bytes) -> None:
 
 def test_the_address_comes_from_the_option_then_the_environment() -> None:
     options = _parser().parse_args(["run", "--scripts", "f", "--uri", "postgresql://one/x"])
-    address = run.address_of(options, {run.URI_VARIABLE: "postgresql://two/x"})
+    address = run.address_of(options, {URI_VARIABLE: "postgresql://two/x"})
     assert address is not None
     assert address.host == "one"
     bare = _parser().parse_args(["run", "--scripts", "f"])
-    address = run.address_of(bare, {run.URI_VARIABLE: "postgresql://two/x"})
+    address = run.address_of(bare, {URI_VARIABLE: "postgresql://two/x"})
     assert address is not None
     assert address.host == "two"
     with pytest.raises(Refused) as refused:

@@ -226,6 +226,28 @@ def test_a_scene_is_what_the_code_would_make() -> None:
     json.dumps(job())
 
 
+APART = ("policy.windows", "suspend")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"a": 1}, {"a": 1, "suspend": True}, True),
+        ({"a": 1}, {"a": 2}, False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({}, {"policy": {"windows": [1]}}, True),
+        ({"policy": {}}, {"policy": {"windows": [1]}}, True),
+        ({"policy": {"retries": 1}}, {"policy": {"retries": 1, "windows": [1]}}, True),
+        ({"policy": {"retries": 1}}, {"policy": {"retries": 2, "windows": [1]}}, False),
+        ({"policy": {"retries": 1}}, {"policy": {}}, False),
+    ],
+)
+def test_what_is_asked_for_is_what_is_to_be_done_and_not_when(
+    one: dict[str, Any], other: dict[str, Any], same: bool
+) -> None:
+    assert (names.asked(one, APART) == names.asked(other, APART)) is same
+
+
 @pytest.mark.parametrize("approval", [{}, {"apply": "Automatic", "rollback": "Automatic"}, {"apply": "Required"}])
 def test_what_waits_for_approvals_is_none_of_what_is_asked_for(approval: dict[str, str]) -> None:
     """A run for it would be started by everybody who turns it on, and by an upgrade that fills in the default."""

@@ -1,0 +1,230 @@
+"""What the controller costs with many resources, and how fast it still is.
+
+The resources are Applied, as a cluster that has been there for long has them: the status is what the controller itself
+would write, without a Job for each. Then the controller is started anew, and measured are: how long until it has
+answered a migration that waited for it, behind all others in the listing; its memory; what it writes although there is
+nothing to do; and how long from a change of a spec to the Job, with that many resources around.
+
+python -m benchmarks.scale [migrations, 1000]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from benchmarks.apply_to_ready import NAMESPACE, Manifest, manifest_of
+from benchmarks.controller_idle import writes
+from dev import release
+from dev.cluster.kubectl import Cluster as Kubectl
+from dev.cluster.provider import provider
+
+from schema_operator.api.report import Action, Outcome, RunReport
+from schema_operator.api.schema_migration import RunOutcome
+from schema_operator.controller import names
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.work import work_of
+from schema_operator.controller.observation import Ended, Observation, Run, migration_of, target_of
+from schema_operator.controller.source import see
+
+TARGETS = 20
+AT_ONCE = 16
+CHUNK = 500
+CHANGES = 100
+QUIET_SECONDS = 90
+"""More than one round of the controller over everything."""
+PATIENCE = 300
+LAST = "zzz"
+"""Name of the migration that waits: it is the last of the listing."""
+
+
+def main() -> None:
+    """Print the numbers."""
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    cluster = provider("test")
+    cluster.create()
+    release.install(cluster)
+    scale(cluster, 0)
+    namespace = manifest_of("v1", "Namespace", NAMESPACE, namespaced=False)
+    cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump(namespace))
+    objects = [_target(number) for number in range(TARGETS)] + [_migration(f"m-{one:05}") for one in range(wanted)]
+    for start in range(0, len(objects), CHUNK):
+        create(cluster, *objects[start : start + CHUNK])
+    os.environ["KUBECONFIG"] = str(cluster.kubeconfig_path)
+    asyncio.run(_applied())
+    create(cluster, _migration(LAST))
+    before = writes(cluster)
+    begin = time.monotonic()
+    scale(cluster, 1)
+    _until_seen(cluster)
+    answered = time.monotonic() - begin
+    at_start = writes(cluster) - before
+    time.sleep(QUIET_SECONDS)
+    idle = writes(cluster) - before - at_start
+    memory = resident(cluster)
+    delays = _changes(cluster, wanted)
+    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    print(f"{wanted} migrations, {TARGETS} targets")
+    print(f"started, and answered the last of them: {answered:.1f} s (the pod's start included), {at_start:.0f} writes")
+    print(f"memory: {memory:.0f} MiB resident; writes with nothing to do in {QUIET_SECONDS} s: {idle:.0f}")
+    ordered = sorted(delays)
+    print(
+        f"spec changed to Job created, {len(ordered)} times: p50 {statistics.median(ordered) * 1000:.0f} ms, "
+        f"p99 {ordered[int(len(ordered) * 0.99)] * 1000:.0f} ms, worst {ordered[-1] * 1000:.0f} ms"
+    )
+
+
+def scale(cluster: Kubectl, replicas: int) -> None:
+    """Start or stop the controller, and wait until it has."""
+    cluster.kubectl("-n", release.NAME, "scale", "deploy/schema-operator", f"--replicas={replicas}")
+    if replicas == 0:
+        selector = "app.kubernetes.io/component=controller"
+        cluster.kubectl("-n", release.NAME, "wait", "pod", "-l", selector, "--for=delete", "--timeout=60s")
+
+
+def create(cluster: Kubectl, *objects: Manifest) -> None:
+    """Create objects."""
+    cluster.kubectl("create", "-f", "-", input=yaml.dump_all(objects, Dumper=yaml.CSafeDumper))
+
+
+def resident(cluster: Kubectl) -> float:
+    """Give the memory of the controller in MiB."""
+    status = cluster.kubectl("-n", release.NAME, "exec", "deploy/schema-operator", "--", "cat", "/proc/1/status")
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
+
+
+def _target(number: int) -> Manifest:
+    found = manifest_of("schema-operator.dev/v1alpha1", "TargetDatabase", f"t-{number}")
+    # No node has this label: what is measured ends with the Job.
+    runner = {"nodeSelector": {"benchmark": "none"}}
+    found["spec"] = {"connection": {"uriSecret": {"name": "none", "key": "uri"}}, "runner": runner}
+    return found
+
+
+def _migration(name: str) -> Manifest:
+    found = manifest_of("schema-operator.dev/v1alpha1", "SchemaMigration", name)
+    scripts = [
+        {"version": str(one), "up": f"CREATE TABLE t{one} (); -- {'x' * 500}", "down": f"DROP TABLE t{one}"}
+        for one in range(1, 5)
+    ]
+    target = f"t-{zlib.crc32(name.encode()) % TARGETS}"
+    found["spec"] = {"database": {"name": target}, "scripts": {"inline": scripts}}
+    return found
+
+
+async def _applied() -> None:
+    """Write the status of migrations that are done, as the controller would."""
+    api = await Cluster.connect()
+    seats = asyncio.Semaphore(AT_ONCE)
+    targets = {name: await api.target(NAMESPACE, name) for name in (f"t-{one}" for one in range(TARGETS))}
+
+    async def one(body: dict[str, Any]) -> None:
+        async with seats:
+            status = _status(body, targets[body["spec"]["database"]["name"]] or {})
+            meta = {key: body["metadata"][key] for key in ("namespace", "name", "resourceVersion")}
+            await api.apply_migration_status(meta, status)
+
+    await asyncio.gather(*(one(body) for body in await api.migrations(NAMESPACE)))
+    await api.close()
+
+
+def _status(body: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+    migration = migration_of(body)
+    now = datetime.now(UTC)
+    seen = Observation(
+        migration=migration,
+        target=target_of(target),
+        scripts_digest=see(migration.spec, {}).digest,
+        problem=None,
+        runs=(),
+        progress=None,
+        now=now,
+    )
+    work = work_of(seen)
+    assert work is not None
+    report = RunReport(run="", outcome=Outcome.DONE, action=Action.APPLY, message="Applied 1 to 4.", version="4")
+    run = Run(
+        name=names.job_name(migration.name, migration.uid, work, 1),
+        work=work,
+        number=1,
+        failures=0,
+        generation=migration.generation,
+        recheck=False,
+        created=body["metadata"]["creationTimestamp"],
+        started=True,
+        pod=None,
+        ended=Ended(outcome=RunOutcome.DONE, message=report.message, report=report),
+        trouble=None,
+    )
+    decision = decide(replace(seen, runs=(run,)))
+    assert decision.status is not None
+    return dict(decision.status.model_dump(by_alias=True, exclude_none=True, mode="json"))
+
+
+def _until_seen(cluster: Kubectl) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not cluster.kubectl("-n", NAMESPACE, "get", "sm", LAST, "-o", "jsonpath={.status.conditions[0].type}"):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"not seen within {PATIENCE} s")
+        time.sleep(0.1)
+
+
+def _changes(cluster: Kubectl, wanted: int) -> list[float]:
+    """Change specs, one after the other; give the seconds until each Job is there."""
+    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch", "-o", "json"]
+    settings = {"KUBECONFIG": str(cluster.kubeconfig_path)}
+    created: dict[str, float] = {}
+    watch = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
+    reader = threading.Thread(target=_read, args=(watch, created), daemon=True)
+    reader.start()
+    time.sleep(3.0)  # until the watch is open
+    begun = asyncio.run(_patched(wanted))
+    time.sleep(5.0)
+    watch.terminate()
+    missing = begun.keys() - created.keys()
+    if missing:
+        raise SystemExit(f"no Job for {len(missing)} of {len(begun)} changes")
+    return [created[name] - moment for name, moment in begun.items()]
+
+
+def _read(watch: subprocess.Popen[str], created: dict[str, float]) -> None:
+    lines: list[str] = []
+    assert watch.stdout is not None
+    for line in watch.stdout:
+        lines.append(line)
+        if line == "}\n":
+            name = json.loads("".join(lines))["metadata"]["annotations"].get(names.MIGRATION, "")
+            created.setdefault(name, time.monotonic())
+            lines = []
+
+
+async def _patched(wanted: int) -> dict[str, float]:
+    api = await Cluster.connect()
+    begun: dict[str, float] = {}
+    for number in range(0, wanted, max(wanted // CHANGES, 1)):
+        name = f"m-{number:05}"
+        path = f"/apis/schema-operator.dev/v1alpha1/namespaces/{NAMESPACE}/schemamigrations/{name}"
+        change = {"spec": {"description": "changed"}}
+        # The product never changes a spec, so its Cluster has no call for it.
+        await api._call("PATCH", path, body=change, content_type="application/merge-patch+json")  # noqa: SLF001
+        begun[name] = time.monotonic()
+        await asyncio.sleep(0.05)
+    await api.close()
+    return begun
+
+
+if __name__ == "__main__":
+    main()
