@@ -51,6 +51,18 @@ RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
         *) echo "POSTGRESQL_CLIENT is wheel or none, not $POSTGRESQL_CLIENT" >&2; exit 1 ;; \
     esac
 
+# ---- The program that copies scripts out of an image that has none; linked statically, for it runs in any.
+FROM build AS copier
+COPY dev/locks/requirements-go.lock /build/
+RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
+    /build/venv/bin/pip install --quiet --no-compile --require-hashes --target /build/go \
+        -r /build/requirements-go.lock
+COPY copier /build/copier/
+RUN cd /build/copier \
+    && CGO_ENABLED=0 GOTOOLCHAIN=local GOCACHE=/build/cache GOPATH=/build/path /build/go/go/bin/go build -trimpath \
+       -buildvcs=false -ldflags '-s -w' -o /staged/opt/schema-operator/copier . \
+    && rm -rf /build/cache
+
 # ---- The project itself, in a tree of its own, so that a change of it is a small layer.
 FROM dependencies AS project
 COPY pyproject.toml README.md LICENSE* /build/project/
@@ -79,6 +91,7 @@ RUN library="$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))
     && echo 'schema-operator:x:65532:' >> /etc/group
 COPY --from=dependencies /opt/schema-operator /opt/schema-operator
 COPY --from=postgresql-client /staged/ /
+COPY --from=copier /staged/ /
 COPY --from=project /staged/ /
 ENV PATH=/opt/schema-operator/bin:/opt/postgresql/client/18/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532

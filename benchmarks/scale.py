@@ -110,7 +110,10 @@ def _target(number: int) -> Manifest:
     found = manifest_of("schema-operator.dev/v1alpha1", "TargetDatabase", f"t-{number}")
     # No node has this label: what is measured ends with the Job.
     runner = {"nodeSelector": {"benchmark": "none"}}
-    found["spec"] = {"connection": {"uriSecret": {"name": "none", "key": "uri"}}, "runner": runner}
+    # And no inspection, which would be tried again and again.
+    inspection = {"suspend": True}
+    connection = {"uriSecret": {"name": "none", "key": "uri"}}
+    found["spec"] = {"connection": connection, "runner": runner, "inspection": inspection}
     return found
 
 

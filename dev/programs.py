@@ -23,6 +23,7 @@ GOOSE = "github.com/pressly/goose/v3/cmd/goose@v3.29.0"
 GOLANG_MIGRATE = "github.com/golang-migrate/migrate/v4/cmd/migrate@v4.20.1"
 LOCALKUBE = CHECKOUT / "dev/cluster/localkube"
 GITOPS = CHECKOUT / "dev/gitops"
+COPIER = CHECKOUT / "copier"
 KUBERNETES = re.compile(r"^\tk8s\.io/kubernetes v(?P<version>(?P<major>\d+)\.(?P<minor>\d+)\.\d+)$", re.MULTILINE)
 # What Kubernetes 1.34 asks of its compiler (go.mod).
 OLDEST_GO = (1, 24)
@@ -80,6 +81,11 @@ def gitops() -> Path:
     return _built("gitops", GITOPS, "./kstatus", "./argohealth", flags="-s -w")
 
 
+def copier() -> Path:
+    """Give the path of `copier` for tests; the image builds its own (Dockerfile)."""
+    return _built("copier", COPIER, ".", flags="-s -w") / "copier"
+
+
 def toolchain() -> Go:
     """Give a Go that is new enough: the one on PATH, or one from its wheel, installed in the cache."""
     found = shutil.which("go")
@@ -94,7 +100,7 @@ def _built_of_kubernetes(name: str, *packages: str) -> Path:
 def _built(name: str, module: Path, *packages: str, flags: str) -> Path:
     """Give the folder with programs of a Go module of ours, built where its sources or the compiler have changed."""
     go = toolchain()
-    sources = [*module.rglob("*.go"), module / "go.mod", module / "go.sum"]
+    sources = [*module.rglob("*.go"), *sorted(module.glob("go.*"))]
     folder = cache() / "programs" / f"{name}-{digest(sources, go.version)}"
     with locked(name):
         if not folder.exists():

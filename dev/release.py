@@ -19,17 +19,26 @@ NAME = "schema-operator"
 CHART = CHECKOUT / "charts/schema-operator"
 
 
-def install(cluster: Cluster, namespaces: Sequence[str] = (), name: str = NAME, *, crds: bool = True) -> str:
+def install(
+    cluster: Cluster,
+    namespaces: Sequence[str] = (),
+    name: str = NAME,
+    *,
+    crds: bool = True,
+    watch_config_maps: bool = False,
+) -> str:
     """Install or upgrade the operator and wait until it is ready; give the image it runs.
 
     `name` is that of the release and of its namespace. With `namespaces` it works in these only; without `crds` it uses
-    the definitions that are there. Raises CalledProcessError where helm fails, with its words shown.
+    the definitions that are there.
+    `watch_config_maps` is a value of the chart. Raises CalledProcessError where helm fails, with its words shown.
     """
     built = image()
     if "IMAGE" not in os.environ:
         cluster.load_docker_image(built)
     repository, _, tag = built.rpartition(":")
     values = [f"image.repository={repository}", f"image.tag={tag}", f"crds.enabled={str(crds).lower()}"]
+    values += [f"watchConfigMaps={str(watch_config_maps).lower()}"]
     values += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
     helm(
         cluster,

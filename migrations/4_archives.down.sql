@@ -14,7 +14,6 @@ $$;
 
 DROP PROCEDURE schema_operator.recover_data;
 DROP FUNCTION
-    schema_operator.caller,
     schema_operator.drop_expired_archives,
     schema_operator.archives_of,
     schema_operator.schemas_of,
@@ -60,6 +59,7 @@ DROP FUNCTION
     schema_operator.constant_default,
     schema_operator.is_comparable,
     schema_operator.is_kept_as_text,
+    schema_operator.person,
     schema_operator.take_lock;
 DROP VIEW schema_operator.available_archives;
 DROP TABLE schema_operator.recovery_conflicts;

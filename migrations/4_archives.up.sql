@@ -147,6 +147,15 @@ $$;
 COMMENT ON FUNCTION schema_operator.take_lock() IS
     'Keeps runs away until the transaction ends, by the locks that runs take; refuses at once where one is at work.';
 
+CREATE FUNCTION schema_operator.person() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT left(concat_ws(' ', session_user, 'via ' || coalesce(nullif(current_setting('application_name'), ''), 'SQL'),
+                          'from ' || host(inet_client_addr())), 255)
+$$;
+
+COMMENT ON FUNCTION schema_operator.person() IS
+    'Who is working in this session, for what is written down: the role that logged in, its program and its address.';
+
 -- How a value of a column is kept: as it is, or as text where its type is not PostgreSQL's own, so that an archive never
 -- keeps a type, or a collation, from being dropped.
 
@@ -175,9 +184,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     FROM pg_attrdef AS d
     JOIN pg_attribute AS a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
     WHERE d.adrelid = $1 AND d.adnum = $2 AND a.attgenerated = ''
-      AND d.adbin::text !~ '\{(SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|PARAM|SUBLINK) '
+      -- No backslash in a string, so that standard_conforming_strings does not matter.
+      AND d.adbin::text !~ '[{](SQLVALUEFUNCTION|NEXTVALUEEXPR|COERCEVIAIO|PARAM|SUBLINK) '
       AND NOT EXISTS (
-          SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid (\d+)', 'g') AS f
+          SELECT FROM regexp_matches(d.adbin::text, ':(?:op)?funcid ([0-9]+)', 'g') AS f
           JOIN pg_proc AS p ON p.oid = f[1]::oid WHERE p.provolatile <> 'i')
 $$;
 
@@ -462,11 +472,13 @@ $$;
 COMMENT ON FUNCTION schema_operator.foresee_archives(jsonb, jsonb) IS
     'Says what is against archives before anything is run; changes nothing.';
 
+-- Definitions hold strings: they are written here and read in put_back by one rule, whatever the sessions have set.
+
 CREATE FUNCTION schema_operator.archive(resolved jsonb, version varchar, action text, run text, policy jsonb)
 RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
-SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' SET standard_conforming_strings = on AS $$
 DECLARE
     item jsonb;
     judged jsonb;
@@ -913,9 +925,12 @@ DECLARE
     filled boolean;
 BEGIN
     IF to_regclass(format('schema_operator.%I', a.archive_table)) IS NULL THEN
-        RAISE EXCEPTION 'the archive of % of % is gone: its table % was dropped%', schema_operator.name_archive(schema_operator.item_of(a)),
-            to_char(a.archived_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), a.archive_table,
-            coalesce(to_char(a.expires_at AT TIME ZONE 'UTC', '", as it was kept until "YYYY-MM-DD HH24:MI:SS" UTC"'), '')
+        RAISE EXCEPTION 'the archive of % of % is gone: %', schema_operator.name_archive(schema_operator.item_of(a)),
+            to_char(a.archived_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'),
+            CASE WHEN a.expires_at < clock_timestamp()
+                 THEN format('its table %s was dropped, because it was kept until %s', a.archive_table,
+                             to_char(a.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+                 ELSE format('somebody has removed its table %s, or left it out of a dump', a.archive_table) END
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'SELECT * FROM schema_operator.available_archives shows what is there; else look in a backup.';
     END IF;
@@ -1239,7 +1254,7 @@ COMMENT ON FUNCTION schema_operator.depth_of(oid) IS
 CREATE FUNCTION schema_operator.put_back(ids int8[], recovered_by text, careful boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET row_security = off SET datestyle = 'ISO, YMD' SET intervalstyle = 'postgres'
-SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' AS $$
+SET extra_float_digits = 1 SET bytea_output = 'hex' SET timezone = 'UTC' SET standard_conforming_strings = on AS $$
 DECLARE
     a schema_operator.archives;
     states jsonb := '{}';
@@ -1394,7 +1409,7 @@ BEGIN
     FOR one IN
         SELECT * FROM jsonb_array_elements(schema_operator.put_back(ARRAY(
             SELECT r.id FROM schema_operator.archives_of(schemas[1], parts[cardinality(parts)]) AS r
-            WHERE r.transaction = newest.transaction), schema_operator.caller(), false))
+            WHERE r.transaction = newest.transaction), schema_operator.person(), false))
     LOOP
         RAISE NOTICE '%: % rows put back from the archive of version % (%), % are there as they were, % are gone, % have changed since',
             one ->> 'what', one ->> 'restored', newest.version, newest.archived_at, one ->> 'kept', one ->> 'gone', one ->> 'conflicts';
@@ -1466,13 +1481,6 @@ $$;
 
 COMMENT ON FUNCTION schema_operator.drop_expired_archives() IS
     'Drops the archives of the caller that are older than they are kept, but for those that are read or needed; gives which.';
-
-CREATE FUNCTION schema_operator.caller() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT format('%s via psql%s', session_user, ' from ' || host(inet_client_addr()))
-$$;
-
-COMMENT ON FUNCTION schema_operator.caller() IS 'Who calls, for what is written down: the role, and where it comes from.';
 
 DO $$
 DECLARE

@@ -14,7 +14,6 @@ DROP FUNCTION schema_operator.require_no_open_unit(text);
 DROP FUNCTION schema_operator.emergency_versions(text, text);
 DROP FUNCTION schema_operator.emergency_owner(text);
 DROP FUNCTION schema_operator.applied_list(text);
-DROP FUNCTION schema_operator.person();
 DROP FUNCTION schema_operator.say(text);
 DROP FUNCTION schema_operator.version_key(text);
 DROP VIEW schema_operator.held_versions;

@@ -92,17 +92,6 @@ $$;
 COMMENT ON FUNCTION schema_operator.say(text) IS
     'Tells the client something, whatever its client_min_messages. A client that has gone is noticed by that.';
 
-CREATE FUNCTION schema_operator.person() RETURNS text
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT left(concat_ws(' ', session_user, 'via ' || coalesce(nullif(current_setting('application_name'), ''), 'SQL'),
-                          'from ' || host(inet_client_addr())), 255);
-$$;
-
-COMMENT ON FUNCTION schema_operator.person() IS
-    'Who is working in this session, for applied_by: the role that logged in, its program and its address.';
-
 CREATE FUNCTION schema_operator.applied_list(owner text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -638,7 +627,6 @@ COMMENT ON PROCEDURE schema_operator.record_rollback(varchar) IS
 REVOKE ALL ON FUNCTION
     schema_operator.version_key(text),
     schema_operator.say(text),
-    schema_operator.person(),
     schema_operator.applied_list(text),
     schema_operator.emergency_owner(text),
     schema_operator.emergency_versions(text, text),

@@ -137,7 +137,9 @@ def load(name: str, image: str) -> None:
     with tempfile.TemporaryDirectory(dir=place.home) as folder:
         archive = Path(folder, "image.tar")
         here.archive(image, archive)
-        _inside(record, *CTR, "images", "import", str(archive))
+        # With its digest, as if it had been pulled: the kubelet tells it of what runs, and pods may name it.
+        repository = image.rpartition(":")[0] or image
+        _inside(record, *CTR, "images", "import", "--digests", f"--base-name={repository}", str(archive))
     place.loaded.mkdir(exist_ok=True)
     replace(marker, found)
 

@@ -26,11 +26,12 @@ _INPUTS = (
     ".dockerignore",
     "pyproject.toml",
     "requirements.lock",
+    "dev/locks/requirements-go.lock",
     "dev/locks/requirements-image.lock",
     "dev/locks/requirements-pgclient.lock",
     "dev/image/postgresql_client.py",
 )
-_TREES = ("operator/schema_operator", "migrations")
+_TREES = ("copier", "operator/schema_operator", "migrations")
 
 
 def image() -> str:

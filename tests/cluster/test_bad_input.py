@@ -170,12 +170,15 @@ def test_a_runner_image_that_does_not_exist_is_named_and_can_be_corrected(shop: 
 
 
 INLINE = {"inline": [GOOD]}
+IMAGE = {"reference": "a", "path": "/a"}
 VARIABLE = {"name": "a", "value": "1"}
 
 # What the API server refuses at once: the spec, and what it says.
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("no source", {"scripts": {}}, "exactly one of inline and configMaps"),
-    ("two sources", {"scripts": {**INLINE, "configMaps": [{"name": "a"}]}}, "exactly one of inline and configMaps"),
+    ("no source", {"scripts": {}}, "exactly one of inline, configMaps and image"),
+    ("two sources", {"scripts": {**INLINE, "image": IMAGE}}, "exactly one of inline, configMaps and image"),
+    ("a path that does not begin at the root", {"scripts": {"image": IMAGE | {"path": "a"}}}, "should match"),
+    ("no path", {"scripts": {"image": {"reference": "a"}}}, "path: Required value"),
     ("no scripts at all", {}, "spec.scripts"),
     ("no inline script", {"scripts": {"inline": []}}, "should have at least 1 items"),
     ("malformed version", {"scripts": {"inline": [GOOD | {"version": "one"}]}}, "should match"),

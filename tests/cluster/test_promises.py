@@ -40,6 +40,7 @@ def test_an_operator_for_one_namespace_has_no_right_elsewhere_and_does_its_work(
     assert allowed(shop.cluster, "list", "sm", confined, "-n", shop.namespace)
     assert not allowed(shop.cluster, "list", "sm", confined, "-n", "default")
     assert not allowed(shop.cluster, "list", "secrets", confined, "-n", shop.namespace)
+    assert not allowed(shop.cluster, "list", "configmaps", confined, "-n", shop.namespace)
     shop.migrate(GOOD, version="0")
     assert conditions(shop.settled())["Ready"] == "True RolledBack"
 

@@ -34,6 +34,7 @@ def test_the_disk_is_full_while_something_is_archived(tablespace: Tablespace, sc
     scene.write(3, up={2: script})
     ended = scene.run()
     assert (ended.code, ended.report.reason) == (21, "DiskFull"), ended
+    assert "there is no room to archive what this statement destroys: could not" in ended.report.message
     assert ended.report.place is not None
     assert (ended.report.place.version, ended.report.place.sqlstate) == ("2", "53100")
     assert scene.state().history == numbers(1)

@@ -176,6 +176,35 @@ def test_what_cannot_be_archived_is_refused_before_anything_is_run(
         assert database.dump() == before
 
 
+@pytest.mark.parametrize(
+    "name", ["a column without a key", "too large rows", "a transaction that does not see what others write"]
+)
+def test_a_first_run_that_is_refused_for_its_archives_leaves_no_history(
+    name: str, product: Product, database: Database, tmp_path: Path
+) -> None:
+    case = REFUSALS[name]
+    database.execute(case.setup)
+    before = database.dump()
+    ended = run(product, tmp_path, case.script, "", *case.options)
+    assert (ended.code, ended.report.reason) == (20, case.reason), ended
+    assert case.says in ended.report.message
+    assert database.dump() == before
+
+
+def test_a_first_run_that_may_not_look_at_a_table_is_told_so(
+    product: Product, database: Database, role: str, tmp_path: Path
+) -> None:
+    database.execute("CREATE SCHEMA hidden; CREATE TABLE hidden.item (id int)")
+    database.execute(f"GRANT CREATE ON DATABASE {database.name} TO {role}; GRANT CREATE ON SCHEMA public TO {role}")
+    before = database.dump()
+    write(tmp_path / "scripts", {"1_a.up.sql": "DROP TABLE hidden.item"})
+    ended = product.run("--scripts", tmp_path / "scripts", uri=database.uri_of(role, CANARY_ENCODED))
+    assert (ended.code, ended.report.reason) == (20, "PermissionDenied"), ended
+    assert "hidden" in ended.report.message, ended
+    assert "schema_operator" not in ended.report.message, ended
+    assert database.dump() == before
+
+
 def test_a_rollback_that_would_destroy_what_cannot_be_archived_is_refused(
     product: Product, database: Database, tmp_path: Path
 ) -> None:

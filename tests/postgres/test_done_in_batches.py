@@ -314,6 +314,7 @@ def test_a_column_that_no_batches_can_go_by_is_refused_before_anything_is_change
         assert ended.report.place is not None
         assert (ended.report.place.version, ended.report.place.file, ended.report.place.line) == ("2", "2_x.up.sql", 2)
         assert "other" not in database.relations()
+        assert database.value("SELECT to_regnamespace('schema_operator') IS NULL"), "a first run leaves no history"
     assert database.value("SELECT count(*) FROM item") == 5000
 
 

@@ -7,31 +7,29 @@ and process numbers. What happens meanwhile, in between, stands on the page as a
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from dev.postgres import install
 from dev.postgres.server import PASSWORD, SUPERUSER
 
 from schema_operator.api import request as requests
 from schema_operator.api.request import Resource, RunRequest, ScriptFolder
-from support.postgres import FINISH_SECONDS, Database, Ended, Product, finish, until, write
+from support.page import Part, Terminal, comparable, parts
+from support.postgres import Database, Ended, Product, finish, until, write
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 pytestmark = pytest.mark.postgres
 
+_ROLE = re.compile(r"-- as (?:a )?(\w+)")
 PAGE = Path(__file__).parents[2] / "docs/emergency.md"
 ROLES = ("oncall", "auditor", "shop")
 """Those of the page; the last owns everything, and is what the runner works as."""
@@ -58,79 +56,6 @@ SCRIPTS = {
     "1.5.0_labels.down.sql": "DROP VIEW label;",
 }
 WORKING = {"1.6.0_work.up.sql": "SELECT pg_sleep(60);"}
-END_OF_ANSWER: Final = "-- that was all --"
-_PART = re.compile(r"^```(?P<kind>\w+)\n(?P<text>.*?)^```$|^<!-- test: (?P<stage>.*?) -->$", re.DOTALL | re.MULTILINE)
-_ROLE = re.compile(r"-- as (?:a )?(\w+)")
-_VARYING = (
-    (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+\d\d|Z)?"), "TIME"),
-    (re.compile(r"\b(pid|process|session) \d+"), r"\1 N"),
-    # What was done within one second is told together.
-    (re.compile(r" by oncall[^;]* at TIME; (?=\d)"), ", "),
-)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A block of the page, or what happens meanwhile; with its line."""
-
-    kind: str
-    text: str
-    line: int
-
-
-def parts() -> list[Part]:
-    page = PAGE.read_text()
-    return [
-        Part(found["kind"] or "stage", found["text"] or found["stage"] or "", page[: found.start()].count("\n") + 1)
-        for found in _PART.finditer(page)
-    ]
-
-
-def comparable(text: str) -> list[str]:
-    """Take out of an answer what differs each time, and the blanks psql puts at the ends of lines."""
-    for pattern, replacement in _VARYING:
-        text = pattern.sub(replacement, text)
-    return [line.rstrip() for line in text.strip("\n").splitlines()]
-
-
-class Terminal:
-    """A psql that somebody types into."""
-
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        pipe = subprocess.PIPE
-        self._psql = subprocess.Popen(
-            command, env=environment, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True
-        )
-        self._lines: SimpleQueue[str] = SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        assert self._psql.stdout is not None
-        for line in self._psql.stdout:
-            self._lines.put(line)
-
-    def answer(self, text: str) -> str:
-        """Type something in; give all that is printed."""
-        assert self._psql.stdin is not None
-        self._psql.stdin.write(f"{text}\n\\echo {END_OF_ANSWER}\n")
-        self._psql.stdin.flush()
-        said: list[str] = []
-        while (line := self._next()) != f"{END_OF_ANSWER}\n":
-            said.append(line)
-        return "".join(said)
-
-    def _next(self) -> str:
-        try:
-            return self._lines.get(timeout=FINISH_SECONDS)
-        except Empty:
-            pytest.fail("psql does not answer")
-
-    def close(self) -> None:
-        self._psql.kill()
-        self._psql.wait()
-        for stream in (self._psql.stdin, self._psql.stdout):
-            if stream is not None:
-                stream.close()
 
 
 @dataclass
@@ -179,8 +104,7 @@ class Night:
         return self.terminals[user]
 
     def open(self, user: str, *arguments: str) -> None:
-        command = [str(install.psql()), "-X", *arguments]
-        self.terminals[user] = Terminal(command, {**os.environ, "PGPASSWORD": PASSWORD, "LC_ALL": "C"})
+        self.terminals[user] = Terminal(*arguments)
 
     def start(self, generation: int, scripts: Mapping[str, str], version: str | None = None) -> subprocess.Popen[str]:
         """Start a run as the operator's Job does."""
@@ -276,7 +200,7 @@ def night_of(product: Product, folder: Path) -> Iterator[Night]:
 def test_every_command_of_the_page_does_and_prints_what_the_page_says(product: Product, tmp_path: Path) -> None:
     printed: str | None = None
     with night_of(product, tmp_path) as night:
-        for part in parts():
+        for part in parts(PAGE):
             if part.kind == "text":
                 assert printed is not None, f"line {part.line}: nothing was printed"
                 assert comparable(printed) == comparable(part.text), f"line {part.line}"
@@ -286,7 +210,7 @@ def test_every_command_of_the_page_does_and_prints_what_the_page_says(product: P
             printed = night.play(part)
             if part.kind == "sql" and "PASSWORD" not in part.text:
                 _let_log_in(night, part.text)
-    assert set(STAGES) == {part.text for part in parts() if part.kind == "stage"}
+    assert set(STAGES) == {part.text for part in parts(PAGE) if part.kind == "stage"}
 
 
 def _let_log_in(night: Night, text: str) -> None:

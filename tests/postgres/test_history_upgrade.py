@@ -12,49 +12,23 @@ import msgspec
 import psycopg
 import pytest
 
-from schema_operator.api.request import PlannedWork, Resource, RunMode, RunRequest, ScriptFolder
+from schema_operator.api.request import Mode, PlannedWork, Resource, RunRequest, ScriptFolder
 from schema_operator.history import installation
 from schema_operator.scripts.statements import statements_of
 from support import psql
 from support.postgres import CANARY_ENCODED, Database, Product, finish, until, write
+from support.released import FILES, RELEASED, RELEASED_CHECKSUM, install_released
 
 if TYPE_CHECKING:
     from schema_operator.scripts.script import Source
 
 pytestmark = pytest.mark.postgres
 
-RELEASED = Path(__file__).with_name("released") / "control_schema_1.sql"
-"""The control schema as the first release installed it; must never be edited."""
-RELEASED_CHECKSUM = "5f5c5307fd3257a80c8de2a19d5f2c447afea2670c8900a11cdeeb73d3694631"
 NEWEST = installation.newest().text
-FILES = {"1_x.up.sql": "SELECT 1;", "1_x.down.sql": "SELECT 2;", "2_y.up.sql": "SELECT 3;"}
 HISTORY = (
     "SELECT v.version, v.checksum, v.applied_by, s.position, s.owner, s.run, s.up_sql, s.down_sql "
     "FROM schema_operator.schema_versions v JOIN schema_operator.version_scripts s ON s.version_id = v.id ORDER BY 4"
 )
-
-
-def install_released(database: Database, owner: str | None = None) -> None:
-    """Make the control schema as the first release did, with version 1 of FILES applied by it for shop/shop."""
-    checksum = hashlib.sha256(FILES["1_x.up.sql"].encode()).hexdigest()
-    with database.connect() as connection, connection.transaction():
-        if owner is not None:
-            connection.execute(f"GRANT CREATE ON DATABASE {database.name} TO {owner}; SET LOCAL ROLE {owner}".encode())
-        connection.execute(RELEASED.read_bytes())
-        connection.execute(
-            "INSERT INTO schema_operator.control_versions (version, script_name, checksum, applied_by) "
-            "VALUES ('1', 'migrations/1_control_schema.up.sql', %s, 'shop/shop')",
-            [RELEASED_CHECKSUM],
-        )
-        connection.execute(
-            "WITH row AS (INSERT INTO schema_operator.schema_versions (version, description, script_name, checksum, "
-            "applied_by) VALUES ('1', 'x', '1_x.up.sql', %s, 'shop/shop') RETURNING id), event AS (INSERT INTO "
-            "schema_operator.events (event, version, actor, owner, run, program) VALUES ('Applied', '1', 'shop/shop', "
-            "'shop/shop', 'run-1', 'schema-operator 0.1.0')) INSERT INTO schema_operator.version_scripts (version_id, "
-            "version, action, owner, run, up_sql, down_sql, down_name) SELECT id, '1', 'apply', 'shop/shop', 'run-1', "
-            "%s, %s, '1_x.down.sql' FROM row",
-            [checksum, FILES["1_x.up.sql"], FILES["1_x.down.sql"]],
-        )
 
 
 def everything(database: Database) -> str:
@@ -89,7 +63,7 @@ def test_a_plan_that_nothing_may_run_before_upgrades_the_history_and_nothing_els
         folders=(ScriptFolder(path=str(folder), label=""),),
     )
     assert product.run("--scripts", folder, "--plan").report.reason == "ControlSchemaOlder"
-    ended = product.request(tmp_path, msgspec.structs.replace(request, mode=RunMode.PLAN))
+    ended = product.request(tmp_path, msgspec.structs.replace(request, mode=Mode.PLAN))
     assert (ended.code, ended.report.versions) == (0, ())
     assert [one.version for one in ended.report.plan or ()] == ["2"]
     assert NEWEST in control_versions(database)

@@ -10,7 +10,7 @@ import pytest
 
 from schema_operator.api import request as requests
 from schema_operator.api.report import Action, PlanSummary
-from schema_operator.api.request import Acknowledgement, PlannedWork, Resource, RunMode, RunRequest, ScriptFolder
+from schema_operator.api.request import Acknowledgement, Mode, PlannedWork, Resource, RunRequest, ScriptFolder
 from support.faults import SLEEPING, SLOW, quiet
 from support.postgres import OLDEST_AND_NEWEST, Database, Ended, Product, write
 
@@ -59,13 +59,13 @@ class Team:
     def plan(self, **extra: Any) -> Ended:
         """Ask for a plan, and see that everything in the database is as it was."""
         before = self.product.database.dump()
-        ended = self.product.request(self.folder, self.request(mode=RunMode.PLAN, **extra))
+        ended = self.product.request(self.folder, self.request(mode=Mode.PLAN, **extra))
         assert self.product.database.dump() == before
         return ended
 
     def planned(self, **extra: Any) -> PlanSummary:
         """Ask for a plan, and give it in short."""
-        ended = self.product.request(self.folder, self.request(mode=RunMode.PLAN, **extra))
+        ended = self.product.request(self.folder, self.request(mode=Mode.PLAN, **extra))
         assert ended.code == 0, ended
         assert ended.report.planned is not None
         return ended.report.planned

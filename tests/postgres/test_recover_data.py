@@ -63,7 +63,7 @@ def test_a_column_comes_back_and_what_is_newer_stays(product: Product, database:
         *((-1, 3), (1, 1), (2, 2), (3, 3), (4, 4), (5, -1), (6, -1), (7, 7), (8, 8), (9, 9)),
     ]
     assert database.value("SELECT sum(price) FROM item") == sum(range(1, ROWS + 1)) + 3 - 2 - 5 - 6 - 10
-    assert database.value("SELECT recovered_by FROM schema_operator.recoveries") == "postgres via psql from 127.0.0.1"
+    assert database.value("SELECT recovered_by FROM schema_operator.recoveries") == "postgres via tests from 127.0.0.1"
 
 
 def test_a_table_comes_back_and_what_is_newer_stays(product: Product, database: Database, tmp_path: Path) -> None:
@@ -208,7 +208,15 @@ REFUSALS = {
         DROP_NAME,
         "DROP TABLE schema_operator.archive_1",
         RECOVER,
-        "the archive of column name of public.item of 20",
+        "UTC is gone: somebody has removed its table archive_1, or left it out of a dump",
+        "else look in a backup",
+    ),
+    "an archive that was too old": Refusal(
+        ITEM,
+        DROP_NAME,
+        "UPDATE schema_operator.archives SET expires_at = '2026-01-01 00:00+00'; DROP TABLE schema_operator.archive_1",
+        RECOVER,
+        "its table archive_1 was dropped, because it was kept until 2026-01-01 00:00:00 UTC",
         "else look in a backup",
     ),
     "another type": Refusal(

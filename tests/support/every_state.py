@@ -12,16 +12,16 @@ from typing import Any
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import Action, Outcome, Progress, Server, VerificationReport, VerificationResult
-from schema_operator.api.request import RunMode
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
-from schema_operator.api.target_database import TargetDatabaseStatus
+from schema_operator.api.target_database import Inspection, OwnerStatus, TargetDatabaseSpec, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.attempts import CONNECTION_REASONS
 from schema_operator.controller.deciding.decision import Decision
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import unreadable
 from schema_operator.controller.observation import Observation, Trouble
-from schema_operator.controller.target import first_status, status_after
+from schema_operator.controller.target import PASSING, first_status, status_after
 from schema_operator.errors import Reason, Refused
 from support.kstatus import Kstatus
 from unit.controller.scenes import (
@@ -99,19 +99,29 @@ def targets() -> list[Shown]:
     known = status_after(target(), "shop", "shop-1", reached, NOW)
     untried = first_status(target(), NOW)
     edited = first_status(replace(target(generation=2), status=known), NOW)
+    other = TargetDatabaseSpec.model_validate({"connection": {"uriSecret": {"name": "other", "key": "uri"}}})
+    moved = first_status(replace(target(generation=2), status=known, spec=other), NOW)
+    suspended = TargetDatabaseSpec(connection=target().spec.connection, inspection=Inspection(suspend=True))
+    unlooked = first_status(replace(target(), spec=suspended), NOW)
     unseen = {"observedGeneration": -1}
     reasons = sorted(CONNECTION_REASONS)
     away = {
         one: status_after(target(), "shop", "shop-1", ended(RunOutcome.REFUSED, reason=one), NOW) for one in reasons
     }
     progress, current, terminating = Kstatus.IN_PROGRESS, Kstatus.CURRENT, Kstatus.TERMINATING
+    failed = Kstatus.FAILED
     return [
         Shown("just created", target_object(unseen), progress, "Progressing"),
-        Shown("not tried", target_object(untried), progress, "Healthy"),
+        Shown("not tried, an inspection is coming", target_object(untried), progress, "Progressing"),
+        Shown("not tried, and nothing is coming", target_object(unlooked), progress, "Healthy"),
         Shown("reached", target_object(known), current, "Healthy"),
         Shown("edited", target_object(known, generation=2), progress, "Progressing"),
-        Shown("edited and not tried since", target_object(edited, generation=2), progress, "Healthy"),
-        *(Shown(f"not reached: {one}", target_object(status), progress, "Degraded") for one, status in away.items()),
+        Shown("edited, with the same connection", target_object(edited, generation=2), current, "Healthy"),
+        Shown("another connection, not tried yet", target_object(moved, generation=2), progress, "Progressing"),
+        *(
+            Shown(f"not reached: {one}", target_object(status), progress if one in PASSING else failed, "Degraded")
+            for one, status in away.items()
+        ),
         Shown("being deleted", target_object(known, deleting=True), terminating, "Progressing"),
     ]
 
@@ -255,8 +265,8 @@ def _held() -> Iterator[Shown]:
     frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
     asking = target(approval={"apply": "Required"})
     planned = migration(status=recorded(RunOutcome.DONE, mode="Plan").model_copy(update={"plan": plan()}))
-    planning = (run(mode=RunMode.PLAN),)
-    ended_plan = (run(mode=RunMode.PLAN, ended=ended(report=plan_report())),)
+    planning = (run(mode=Mode.PLAN),)
+    ended_plan = (run(mode=Mode.PLAN, ended=ended(report=plan_report())),)
     approved = (run(2, approved_by="alice", ended=ended(report=report())),)
     lines = [
         ("suspended", observation(migration(suspend=True)), "Suspended"),
@@ -282,6 +292,11 @@ def _held() -> Iterator[Shown]:
 
 def _by_controller() -> Iterator[Shown]:
     yield from _decided([("no target", replace(observation(), target=None), Kstatus.FAILED)])
+    left = recorded(RunOutcome.DONE, action=Action.APPLY).model_copy(update={"history_digest": "as it was left"})
+    owners = [OwnerStatus(owner="shop/shop", version="1", versions=1, digest="another")]
+    told = replace(target(), status=TargetDatabaseStatus(owners=owners, history_seen_at=ago(0)))
+    moved = observation(migration(status=left), at=told)
+    yield from _decided([("the history has moved", moved, Kstatus.IN_PROGRESS)])
     for reason in Reason:
         problem = Refused(reason, "the scripts cannot be run")
         yield from _decided([(f"problem: {reason}", observation(problem=problem), Kstatus.FAILED)])

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +23,7 @@ from psycopg import sql
 
 PATIENCE = 120.0
 """Seconds to wait for what takes about four; only a failure takes longer."""
+RUNS = "app.kubernetes.io/component=runner"
 CANARY = "canary-7f3e9b"
 """Part of every password: a test greps for it."""
 
@@ -67,6 +68,24 @@ class Shop:
         """Read a SchemaMigration."""
         return dict(kubectl_json(self.cluster, "-n", self.namespace, "get", "sm", name))
 
+    def target(self, name: str = "shop") -> dict[str, Any]:
+        """Read the status of a TargetDatabase."""
+        return dict(kubectl_json(self.cluster, "-n", self.namespace, "get", "tdb", name).get("status", {}))
+
+    def target_until(self, wanted: Callable[[dict[str, Any]], bool], patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until `wanted` holds of the status of the TargetDatabase; give it."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            found = self.target()
+            if wanted(found):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"not within {patience} s: {json.dumps(found, indent=1)}")
+
+    def inspect(self) -> None:
+        """Ask for an inspection of the TargetDatabase."""
+        self.kubectl("annotate", "--overwrite", "tdb", "shop", f"schema-operator.dev/requested-at={time.time()}")
+
     def settled(self, name: str = "shop", patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until a migration is Ready or Stalled at its newest generation; give its status."""
         return self.until(_settled, name, patience)
@@ -82,8 +101,8 @@ class Shop:
         raise AssertionError(f"not within {patience} s: {json.dumps(found.get('status'), indent=1)}")
 
     def jobs(self) -> list[dict[str, Any]]:
-        """List the Jobs of the namespace."""
-        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "jobs")["items"])
+        """List the Jobs of runs in the namespace; inspections come and go by themselves."""
+        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "jobs", "-l", RUNS)["items"])
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the database."""
@@ -120,8 +139,8 @@ class Shop:
         self.apply({**manifest, "data": data, "binaryData": encoded})
 
     def pods(self) -> list[dict[str, Any]]:
-        """List the pods of the namespace."""
-        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "pods")["items"])
+        """List the pods of runs in the namespace."""
+        return list(kubectl_json(self.cluster, "-n", self.namespace, "get", "pods", "-l", RUNS)["items"])
 
     def has_no(self, text: str) -> None:
         """Look for a text in all the operator shows: statuses, events, Jobs, pods and logs."""
@@ -190,7 +209,7 @@ def connect(port: int, name: str) -> psycopg.Connection[tuple[Any, ...]]:
 @pytest.fixture(scope="session")
 def operator(cluster: Cluster) -> Cluster:
     """Install the operator with its chart."""
-    release.install(cluster)
+    release.install(cluster, watch_config_maps=True)
     return cluster
 
 

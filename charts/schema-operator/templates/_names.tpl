@@ -43,7 +43,7 @@ Jobs: credentials are mounted into the runner's pod by reference. */}}
   verbs: [get]
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get]
+  verbs: [get{{ if .Values.watchConfigMaps }}, list, watch{{ end }}]
 - apiGroups: [""]
   resources: [events]
   verbs: [create]

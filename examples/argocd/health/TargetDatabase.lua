@@ -1,4 +1,4 @@
--- Health of a TargetDatabase, for Argo CD: what the last run of a SchemaMigration found.
+-- Health of a TargetDatabase, for Argo CD: what the last run or inspection found.
 local function is(status, message)
   return { status = status, message = message }
 end
@@ -14,13 +14,21 @@ if status.observedGeneration == nil or status.observedGeneration ~= metadata.gen
   return is("Progressing", unseen)
 end
 
+local coming = false
+for _, condition in ipairs(status.conditions or {}) do
+  if condition.type == "Reconciling" and condition.status == "True" then
+    coming = condition.observedGeneration == metadata.generation
+  end
+end
+
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Ready" and condition.observedGeneration == metadata.generation then
     if condition.status == "True" then
       return is("Healthy", condition.message)
     end
-    -- Only a run connects. Waiting for one would stop a sync wave before the SchemaMigration that makes it.
-    if condition.reason == "NotTried" then
+    -- Without inspections only a run connects. Waiting for one would stop a sync wave before the SchemaMigration that
+    -- makes it.
+    if condition.reason == "NotTried" and not coming then
       return is("Healthy", condition.message)
     end
     if condition.status == "False" then

@@ -9,6 +9,7 @@ from enum import IntEnum, StrEnum, unique
 
 import msgspec
 
+from schema_operator.api.history_state import HistoryState
 from schema_operator.api.request import Record
 
 TERMINATION_MESSAGE_LIMIT = 4096
@@ -16,6 +17,9 @@ TERMINATION_MESSAGE_LIMIT = 4096
 Failure")."""
 MESSAGE_LIMIT = 500
 """Characters kept of a sentence in a report, so that a report fits the termination message."""
+
+OWNERS_KEPT = (30, 10, 3)
+"""How many owners of versions are named in a report that would be too long; at 380 bytes each, three always fit."""
 
 
 _PLAN_STEPS = (20, 8, 3)
@@ -159,6 +163,13 @@ class RunReport(Record, frozen=True, kw_only=True):
     it may be the beginning of the plan."""
     planned: PlanSummary | None = None
     """The whole plan in short, where `plan` is there."""
+    wanted: str | None = None
+    """The version that was to be reached; absent where nothing was decided."""
+    pending: int | None = None
+    """How many of the scripts up to it are not applied after the run; absent where nothing was decided."""
+    history: HistoryState | None = None
+    """What is applied in the database after the run; absent when the history was not read, or may have changed since it
+    was."""
     seconds: float = 0.0
 
 
@@ -177,14 +188,27 @@ def for_termination_message(report: RunReport) -> bytes:
     """
     long = msgspec.structs.replace(report, message=report.message[:MESSAGE_LIMIT])
     short = msgspec.structs.replace(long, plan=None)
+    few, fewer, fewest = (report.history and report.history.cut(most) for most in OWNERS_KEPT)
+    beginnings = tuple(
+        msgspec.structs.replace(long, plan=report.plan[:most], history=history)
+        for most, history in zip(_PLAN_STEPS, (few, fewer, fewest), strict=True)
+        if report.plan
+    )
     candidates = (
         report,
-        *(msgspec.structs.replace(long, plan=report.plan[:most]) for most in _PLAN_STEPS if report.plan),
-        msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20)),
-        msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8)),
-        msgspec.structs.replace(short, verification=(), versions=report.versions[-3:]),
+        *beginnings,
+        msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20), history=few),
+        msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8), history=fewer),
+        msgspec.structs.replace(short, verification=(), versions=report.versions[-3:], history=fewer),
         msgspec.structs.replace(
-            short, message=report.message[:120], verification=(), versions=(), blocker=None, server=None, place=None
+            short,
+            message=report.message[:120],
+            verification=(),
+            versions=(),
+            blocker=None,
+            server=None,
+            place=None,
+            history=fewest,
         ),
     )
     for candidate in candidates:

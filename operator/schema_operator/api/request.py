@@ -19,6 +19,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_u
 
 
 @unique
+class Mode(StrEnum):
+    """What a runner is asked for."""
+
+    RUN = "Run"
+    """Apply or roll back until the wanted version is reached."""
+    INSPECT = "Inspect"
+    """Say what the server is and what is applied in the database; take no lock, install and change nothing."""
+    PLAN = "Plan"
+    """Say what would be done; take no lock and change nothing."""
+
+
+@unique
 class VerifyWhen(StrEnum):
     """When a verification runs."""
 
@@ -88,16 +100,6 @@ class AboveMaxSize(StrEnum):
     """Destroy nothing."""
     SKIP = "Skip"
     """Destroy it without an archive, with a warning."""
-
-
-@unique
-class RunMode(StrEnum):
-    """What a run is for."""
-
-    RUN = "Run"
-    """To do what is asked."""
-    PLAN = "Plan"
-    """To say what would be done, and change nothing."""
 
 
 VARIABLE_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -264,6 +266,12 @@ class RunRequest(Record, frozen=True, kw_only=True):
     """Name of the run, unique per attempt: the Job's name, or `laptop-…` when a person runs it."""
     actor: str
     """Who applies: goes to `schema_versions.applied_by`. The person who approved, where one had to."""
+    mode: Mode = Mode.RUN
+    owners: tuple[str, ...] = ()
+    """Whose versions an inspection is asked about; they are reported first."""
+    only_forward: bool = False
+    """Whether the run is refused where it would roll something back: it was started because the history is not as the
+    last run left it, and nobody has asked for anything new."""
     resource: Resource | None = None
     """Absent when a person runs it without one: versions then belong to nobody in particular."""
     connection: ConnectionFiles | None = None
@@ -291,7 +299,6 @@ class RunRequest(Record, frozen=True, kw_only=True):
     allow: tuple[Acknowledgement, ...] = ()
     """What somebody has said is meant."""
     batches: BatchLimits = BatchLimits()
-    mode: RunMode = RunMode.RUN
     planned: PlannedWork | None = None
     """What was planned before: anything else is not done (PlanChanged). Absent, whatever the plan is now."""
     lock_wait_seconds: float = 30.0

@@ -25,7 +25,7 @@ from schema_operator.api.request import (
     VARIABLE_NAME_LIMIT,
     VARIABLE_VALUE_LIMIT,
     Acknowledgement,
-    RunMode,
+    Mode,
     TransactionMode,
     VerifyWhen,
 )
@@ -89,14 +89,47 @@ class ConfigMapReference(ApiModel):
     """Name of the ConfigMap."""
 
 
+@unique
+class PullPolicy(StrEnum):
+    """When an image is pulled, as Kubernetes has it."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class PullSecret(ApiModel):
+    """A Secret in the same namespace with the rights of a registry."""
+
+    name: ResourceName
+    """Name of a Secret of the type kubernetes.io/dockerconfigjson."""
+
+
+class ImageSource(ApiModel):
+    """A folder of script files in an image."""
+
+    reference: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")]
+    """The image, best with its digest: `registry/repository@sha256:…`. A tag may move: what it names is found out by
+    the first run of each piece of work, recorded in status.runs, and kept for the attempts after it."""
+    path: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^/[^\x00-\x1f]*$")]
+    """The folder in the image, from its root: `/migrations`."""
+    pull_policy: PullPolicy | None = None
+    """When the node asks the registry. Absent, as Kubernetes does: Always for the tag latest and for none, else
+    IfNotPresent."""
+    pull_secrets: (
+        Annotated[list[PullSecret], Field(min_length=1, max_length=10, json_schema_extra=keyed_by("name"))] | None
+    ) = None
+    """Secrets to pull with, this image and the runner's: they take the place of those of the service account."""
+
+
 class ScriptSource(ApiModel):
     """Where the scripts are: exactly one of the fields."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "(has(self.inline) ? 1 : 0) + (has(self.configMaps) ? 1 : 0) == 1",
-                "exactly one of inline and configMaps is needed",
+                "(has(self.inline) ? 1 : 0) + (has(self.configMaps) ? 1 : 0) + (has(self.image) ? 1 : 0) == 1",
+                "exactly one of inline, configMaps and image is needed",
             )
         )
     )
@@ -111,6 +144,8 @@ class ScriptSource(ApiModel):
     ) = None
     """ConfigMaps with keys `VERSION_NAME.up.sql`, `VERSION_NAME.down.sql` and `VERSION_NAME.verify.sql`; several are
     merged. kustomize's configMapGenerator makes one of a folder."""
+    image: ImageSource | None = None
+    """A folder in an image, of any size, in any of the formats of folders."""
 
 
 class VerificationSpec(ApiModel):
@@ -367,7 +402,7 @@ class RunStatus(ApiModel):
     """Failures counted so far at this work, this run included."""
     generation: int
     """Generation of the resource the run was started for."""
-    mode: RunMode | None = None
+    mode: Mode | None = None
     """Plan for a run that only said what would be done; absent for any other."""
     approved_by: str | None = None
     """Who approved the plan it carried out; absent where nobody had to."""
@@ -387,6 +422,8 @@ class RunStatus(ApiModel):
     """The statement an error belongs to."""
     blocker: str | None = None
     """Who held what the run waited for."""
+    scripts_image: str | None = None
+    """The image its scripts came from, with its digest where the node has said it; only with spec.scripts.image."""
     started_at: str | None = None
     """When the run was started."""
     finished_at: str | None = None
@@ -463,4 +500,10 @@ class SchemaMigrationStatus(ApiModel):
     retry_at: str | None = None
     """When the next attempt is due; present only while one is."""
     scripts_digest: str | None = None
-    """SHA-256 over the scripts of the work the status is about."""
+    """SHA-256 over the scripts of the work the status is about; of an image, over what spec.scripts.image says."""
+    history_digest: str | None = None
+    """Fingerprint of what the last run that could read the history left applied of this resource. Where the
+    TargetDatabase shows another one later, the history has moved, and a run looks at it."""
+    relies_on: Annotated[list[str], Field(max_length=50)] | None = None
+    """Other owners of versions that count as applied here, because they are among the scripts; the fingerprint is over
+    theirs too. An empty one stands for versions that a person applied without a resource."""

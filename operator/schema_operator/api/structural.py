@@ -79,10 +79,13 @@ RESOURCES = (
         status=TargetDatabaseStatus,
         columns=(
             Column("Server", ".status.serverVersion"),
+            Column("Version", ".status.version"),
             Column("Reachable", _condition("Reachable", "status")),
             Column("Ready", _condition("Ready", "status")),
             Column("Age", ".metadata.creationTimestamp", type="date"),
-            Column("Message", _condition("Reachable", "message"), wide=True),
+            Column("Pending", ".status.pending", type="integer", wide=True),
+            Column("Inspected", ".status.inspectedAt", type="date", wide=True),
+            Column("Message", _condition("Ready", "message"), wide=True),
         ),
     ),
     Resource(

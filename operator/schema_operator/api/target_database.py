@@ -253,6 +253,17 @@ class Runner(ApiModel):
     """Seconds after which a run is stopped: what it was doing is rolled back, and it counts as a failed attempt."""
 
 
+class Inspection(ApiModel):
+    """When the database is looked at without a run."""
+
+    interval: Duration = "1h"
+    """How long after the last look, by a run or by an inspection, the next one is due; a tenth more or less, so that
+    not all start at once. 0s: only when the connection or the annotation schema-operator.dev/requested-at changes, and
+    after a failure."""
+    suspend: bool = False
+    """While true, no inspection is started; runs go on saying what they find."""
+
+
 class TargetDatabaseSpec(ApiModel):
     """One database, its credentials by reference, and the rules for changing it."""
 
@@ -262,14 +273,22 @@ class TargetDatabaseSpec(ApiModel):
     """The rules for changing it."""
     runner: Runner = Runner()
     """The pod that does the work."""
+    inspection: Inspection = Inspection()
+    """When the database is looked at without a run: a Job reads what the server is and what is applied, takes no lock
+    and changes nothing."""
 
 
 @unique
 class TargetConditionType(StrEnum):
-    """The conditions of a TargetDatabase."""
+    """The conditions of a TargetDatabase, in the order of the status.
 
-    READY = "Ready"
+    Who reads the first that speaks (kstatus) must find Reconciling or Stalled before Ready.
+    """
+
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
     REACHABLE = "Reachable"
+    READY = "Ready"
 
 
 class TargetRun(ApiModel):
@@ -283,24 +302,81 @@ class TargetRun(ApiModel):
     """How it ended."""
     version: str | None = None
     """Version of that SchemaMigration after the run."""
+    wanted: str | None = None
+    """Version it was to reach; absent where the run did not come far enough to tell."""
+    pending: Annotated[int, Field(ge=0)] | None = None
+    """How many of its scripts up to that version were not applied after the run; absent where that is not known, also
+    when the history has moved since."""
     finished_at: str
     """When it ended."""
 
 
+class OwnerStatus(ApiModel):
+    """What is applied of one owner."""
+
+    owner: Annotated[str, StringConstraints(max_length=511)]
+    """The SchemaMigration as namespace/name; empty for versions that a person applied without one."""
+    version: str
+    """The highest of its versions; "0" for none."""
+    versions: Annotated[int, Field(ge=0)]
+    """How many of its versions are applied."""
+    digest: str
+    """Fingerprint of them and of their checksums, in the order they were applied."""
+
+
+class InspectionStatus(ApiModel):
+    """The last inspection, and what it was for."""
+
+    name: str | None = None
+    """Name of its Job, which is deleted when it has been read."""
+    finished_at: str | None = None
+    """When its end was read."""
+    failures: Annotated[int, Field(ge=0)] = 0
+    """How many in a row did not end well."""
+    connection: str | None = None
+    """Digest of the connection that was last tried, by an inspection or by a run."""
+    requested_at: str | None = None
+    """Value of the annotation schema-operator.dev/requested-at that was answered last."""
+    overtaken: bool | None = None
+    """True where a run has ended meanwhile and told something else; the next inspection follows in seconds."""
+
+
 class TargetDatabaseStatus(ApiModel):
-    """What the runs have learnt of the database."""
+    """What inspections and runs have learnt of the database."""
 
     observed_generation: int = -1
     """Generation this status is about; -1 before the first look."""
     server_version: str | None = None
-    """Version of the PostgreSQL server, as the last run that reached it found it."""
+    """Version of the PostgreSQL server, as found when it was last reached."""
     system_identifier: str | None = None
     """Identifier of the PostgreSQL cluster; two databases with the same one live in the same cluster."""
     database: str | None = None
     """Name of the database."""
+    version: str | None = None
+    """The highest version that is applied, of whomever; "0" for none. Absent before the history was read."""
+    version_owner: str | None = None
+    """Whose that version is: a SchemaMigration as namespace/name, or empty; absent where nothing is applied."""
+    applied_versions: Annotated[int, Field(ge=0)] | None = None
+    """How many versions are applied."""
+    pending: Annotated[int, Field(ge=0)] | None = None
+    """How many versions are not applied that the last runs of all SchemaMigrations were to apply; absent where that is
+    not known of one of them."""
+    history_digest: str | None = None
+    """Fingerprint of what is applied: owners, versions and checksums, in the order they were applied."""
+    history_seen_at: str | None = None
+    """When that was so, at the latest: the beginning of the inspection, or the end of the run, that told it."""
+    owners: Annotated[list[OwnerStatus], Field(max_length=50, json_schema_extra=keyed_by("owner"))] | None = None
+    """What is applied, by owner."""
+    owners_left_out: Annotated[int, Field(ge=1)] | None = None
+    """How many more owners there are."""
+    inspected_at: str | None = None
+    """When a run or an inspection last reached the database and told what it found."""
+    inspection: InspectionStatus | None = None
+    """The last inspection, and what it was for."""
     conditions: Annotated[list[Condition], Field(max_length=20, json_schema_extra=keyed_by("type"))] = Field(
         default_factory=list
     )
-    """Reachable is what the last run found: Unknown before the first."""
+    """Reachable says whether the last run or inspection could connect, Ready also whether runs can work there.
+    Reconciling and Stalled are present only while they are True, and never together."""
     runs: Annotated[list[TargetRun], Field(max_length=50, json_schema_extra=keyed_by("migration"))] | None = None
     """The last run of each SchemaMigration on this database."""

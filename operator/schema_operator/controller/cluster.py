@@ -86,6 +86,11 @@ class Cluster:
         """List the MigrationApprovals of a namespace."""
         return await self._list(f"{_OURS}/namespaces/{namespace}/migrationapprovals")
 
+    async def has_migration(self, namespace: str, name: str) -> bool:
+        """Tell whether there is a SchemaMigration of that name, without reading its scripts."""
+        path = f"{_OURS}/namespaces/{namespace}/schemamigrations/{quote(name)}"
+        return await self._read(path, _METADATA_ONLY) is not None
+
     async def config_map(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a ConfigMap; None where there is none."""
         return await self._read(f"/api/v1/namespaces/{namespace}/configmaps/{quote(name)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +24,37 @@ from schema_operator.controller.queue import Key, Queue
 RESYNC_SECONDS = 60.0
 """How often every migration is looked at although nothing was heard.
 
-A net for lost events, and for ConfigMaps, which are not watched.
+A net for lost events, and for ConfigMaps, of which only those are watched that ask for it.
 """
 
 CRD_SECONDS = 2.0
 """How soon the controller looks again for its CRDs before it starts."""
 
 Handler = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What concerns others in a TargetDatabase."""
+
+    generation: int
+    requested_at: str | None = None
+    owners: frozenset[tuple[str, str]] = frozenset()
+    """What is applied of whom: owners with their fingerprints."""
+
+    @classmethod
+    def of(cls, body: kopf.Body) -> Heard:
+        """Read it from what a watch tells."""
+        owners = body.status.get("owners") or ()
+        return cls(
+            generation=body.metadata["generation"],
+            requested_at=body.metadata.annotations.get(names.REQUESTED_AT),
+            owners=frozenset((str(one.get("owner", "")), str(one.get("digest", ""))) for one in owners),
+        )
+
+    def moved_since(self, before: Heard) -> set[str]:
+        """Name the owners of whom something else is applied than before."""
+        return {owner for owner, _ in self.owners ^ before.owners}
 
 
 @dataclass(slots=True)
@@ -43,8 +67,10 @@ class Office:
     targets: Queue
     databases: dict[Key, str] = field(default_factory=dict)
     """The TargetDatabase of each SchemaMigration."""
-    generations: dict[Key, int] = field(default_factory=dict)
-    """The generation of each TargetDatabase as last heard of."""
+    config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
+    """The ConfigMaps of each SchemaMigration that has its scripts in some."""
+    heard: dict[Key, Heard] = field(default_factory=dict)
+    """What was last heard of each TargetDatabase."""
 
     @classmethod
     async def open(cls, image: str) -> Office:
@@ -59,32 +85,61 @@ class Office:
         await self.targets.close()
         await self.cluster.close()
 
-    def migration_changed(self, key: Key, database: str) -> None:
+    def migration_changed(self, key: Key, spec: Mapping[str, Any]) -> None:
         """Look at a migration."""
-        self.databases[key] = database
+        self.databases[key] = spec.get("database", {}).get("name", "")
+        named = frozenset(one.get("name", "") for one in spec.get("scripts", {}).get("configMaps") or ())
+        if named:
+            self.config_maps[key] = named
+        else:
+            self.config_maps.pop(key, None)
         self.migrations.put(key)
 
     def migration_deleted(self, key: Key, uid: str) -> None:
-        """Forget a migration."""
-        self.databases.pop(key, None)
+        """Forget a migration, also in the status of its target."""
+        database = self.databases.pop(key, None)
+        self.config_maps.pop(key, None)
         self.performer.forget(uid)
+        if database and (key[0], database) in self.heard:
+            self.targets.put((key[0], database))
 
-    def target_changed(self, key: Key, generation: int) -> None:
-        """Look at a target and at every migration of it, unless only its status has changed."""
-        if self.generations.get(key) == generation:
+    def target_changed(self, key: Key, heard: Heard) -> None:
+        """Look at a target and at every migration of it that what has changed concerns.
+
+        Of the status, that is what is applied of whom: a history that has moved is looked at by a run.
+        """
+        before = self.heard.get(key)
+        if before == heard:
             return
-        self.generations[key] = generation
-        self.targets.put(key)
-        self._target_moved(key)
+        self.heard[key] = heard
+        if before is None or (before.generation, before.requested_at) != (heard.generation, heard.requested_at):
+            self.targets.put(key)
+        if before is None or before.generation != heard.generation:
+            self._target_moved(key)
+        else:
+            for owner in heard.moved_since(before):
+                self._owner_moved(key, owner)
 
     def target_deleted(self, key: Key) -> None:
         """Look at every migration of a target that is gone."""
-        self.generations.pop(key, None)
+        self.heard.pop(key, None)
+        self.performer.forget_target(key)
         self._target_moved(key)
+
+    def _owner_moved(self, key: Key, owner: str) -> None:
+        migration = (key[0], owner.removeprefix(f"{key[0]}/"))
+        if self.databases.get(migration) == key[1]:
+            self.migrations.put(migration)
 
     def _target_moved(self, key: Key) -> None:
         for migration, database in self.databases.items():
             if (migration[0], database) == key:
+                self.migrations.put(migration)
+
+    def config_map_moved(self, key: Key) -> None:
+        """Look at every migration that has scripts in a ConfigMap that was created, changed or deleted."""
+        for migration, named in self.config_maps.items():
+            if migration[0] == key[0] and key[1] in named:
                 self.migrations.put(migration)
 
     async def resync(self) -> None:
@@ -99,8 +154,8 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS)
 
 
-def register(registry: kopf.OperatorRegistry, image: str) -> None:
-    """Register all handlers."""
+def register(registry: kopf.OperatorRegistry, image: str, *, watch_config_maps: bool) -> None:
+    """Register all handlers; without `watch_config_maps`, the right to list ConfigMaps is not needed."""
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry, id="open")(_opening(image))
@@ -111,6 +166,8 @@ def register(registry: kopf.OperatorRegistry, image: str) -> None:
     ours = {names.MANAGED_BY: names.OPERATOR}
     kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
+    if watch_config_maps:
+        kopf.on.event("", "v1", "configmaps", registry=registry)(_config_map)
 
 
 def _opening(image: str) -> Handler:
@@ -140,17 +197,17 @@ async def _migration(
     if event["type"] == "DELETED":
         memo.office.migration_deleted(key, uid)
     else:
-        memo.office.migration_changed(key, spec.get("database", {}).get("name", ""))
+        memo.office.migration_changed(key, spec)
 
 
 async def _target(
-    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, meta: kopf.Meta, **_: Any
+    *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, body: kopf.Body, **_: Any
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
         memo.office.target_deleted(key)
     else:
-        memo.office.target_changed(key, meta["generation"])
+        memo.office.target_changed(key, Heard.of(body))
 
 
 async def _approval(*, memo: kopf.Memo, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
@@ -160,6 +217,12 @@ async def _approval(*, memo: kopf.Memo, namespace: str | None, spec: kopf.Spec, 
 async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
     if names.MIGRATION in annotations:
         memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
+    elif names.TARGET in annotations:
+        memo.office.targets.put((namespace or "", annotations[names.TARGET]))
+
+
+async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_: Any) -> None:
+    memo.office.config_map_moved((namespace or "", name))
 
 
 async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -170,6 +233,7 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.reconnect_backoff = 1.0
     settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
     settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR
+    settings.watching.label_selectors["", "v1", "configmaps"] = f"{names.WATCH}=true"
     settings.networking.request_timeout = 30.0
     # worker_limit stays unlimited: with one, throughput falls to limit / idle_timeout.
     settings.queueing.idle_timeout = 1.0

@@ -24,23 +24,24 @@ from schema_operator.api.request import (
     BatchLimits,
     ConnectionFiles,
     LockLimits,
+    Mode,
     PlannedWork,
     Requirements,
-    RunMode,
     RunRequest,
     ScriptFolder,
     SecretFile,
     TlsFiles,
     Verification,
 )
-from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, VerificationSpec
+from schema_operator.api.schema_migration import BatchesSpec, RequiresSpec, ScriptSource, VerificationSpec
 from schema_operator.api.size import in_bytes
 from schema_operator.api.target_database import Archives, Connection, Locks, Runner
-from schema_operator.controller import names, source
+from schema_operator.controller import images, names, source
 from schema_operator.controller.observation import CONTAINER, Migration, Target
 from schema_operator.errors import Reason, Refused
 
 ROOT = "/run/schema-operator"
+IMAGE_FOLDER = f"{ROOT}/image"
 USER = 65532
 """User and group of the image: `nonroot` of the distroless images, a convention."""
 TERMINATION_GRACE_SECONDS = 30
@@ -64,18 +65,22 @@ class Start:
     recheck: bool
     """Whether this run only looks again at what made the migration Stalled."""
     scripts_digest: str
+    only_forward: bool = False
+    """Whether the run may not roll anything back, because nothing new is asked for."""
     emergency: str | None = None
     """Why it begins although no maintenance window is open."""
-    mode: RunMode = RunMode.RUN
+    scripts_image: str | None = None
+    """The image the scripts are in, with its digest, where that is known."""
+    mode: Mode = Mode.RUN
     planned: PlannedWork | None = None
     """The plan it keeps to, where one was made."""
     approved_by: str | None = None
     """Who approved that plan, where somebody had to."""
 
     @property
-    def status_mode(self) -> RunMode | None:
+    def status_mode(self) -> Mode | None:
         """The mode as the status has it, where most runs have none."""
-        return RunMode.PLAN if self.mode is RunMode.PLAN else None
+        return Mode.PLAN if self.mode is Mode.PLAN else None
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -88,12 +93,11 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         run=start.name,
         actor=start.approved_by or owner.owner,
         resource=owner,
-        connection=_connection_files(target.spec.connection),
+        connection=connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
-        folders=tuple(
-            ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(spec.scripts)
-        ),
-        scripts_digest=start.scripts_digest,
+        folders=_folders(spec.scripts),
+        # Of an image the controller has seen nothing that could be compared.
+        scripts_digest=None if spec.scripts.image is not None else start.scripts_digest,
         version=spec.version,
         description=spec.description,
         emergency=start.emergency,
@@ -109,7 +113,14 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         batches=_batch_limits(spec.batches),
         mode=start.mode,
         planned=start.planned,
+        only_forward=start.only_forward,
     )
+
+
+def _folders(scripts: ScriptSource) -> tuple[ScriptFolder, ...]:
+    if scripts.image is not None:
+        return (ScriptFolder(path=IMAGE_FOLDER, label=images.label_of(scripts.image)),)
+    return tuple(ScriptFolder(path=f"{ROOT}/scripts/{name}", label=name) for name in source.config_map_names(scripts))
 
 
 def _lock_limits(locks: Locks) -> LockLimits:
@@ -166,7 +177,7 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
         raise Refused(
             Reason.TOO_LARGE,
             f"spec.scripts.inline is {len(packed)} characters after compression; {PACKED_REQUEST_LIMIT} are possible; "
-            "move the scripts to ConfigMaps and use spec.scripts.configMaps",
+            "move the scripts to ConfigMaps or into an image, and use spec.scripts.configMaps or spec.scripts.image",
         )
     return {
         "apiVersion": "batch/v1",
@@ -194,14 +205,22 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": target.spec.runner.active_deadline_seconds,
             "ttlSecondsAfterFinished": FINISHED_JOB_SECONDS,
-            "template": _pod(migration, target, start, packed, default_image),
+            "template": pod(
+                target,
+                default_image,
+                packed,
+                labels=_labels(migration, start),
+                annotations={names.MIGRATION: migration.name},
+                scripts=migration.spec.scripts,
+                scripts_image=start.scripts_image,
+            ),
         },
     }
 
 
 def _annotations(migration: Migration, start: Start) -> dict[str, str]:
     approved = {names.APPROVED_BY: start.approved_by} if start.approved_by is not None else {}
-    planning = {names.MODE: start.mode.value} if start.mode is RunMode.PLAN else {}
+    planning = {names.MODE: start.mode.value} if start.mode is Mode.PLAN else {}
     return {
         names.MIGRATION: migration.name,
         names.NUMBER: str(start.number),
@@ -222,9 +241,31 @@ def _labels(migration: Migration, start: Start) -> dict[str, str]:
     }
 
 
-def _pod(migration: Migration, target: Target, start: Start, packed: str, default_image: str) -> dict[str, Any]:
+def pod(
+    target: Target,
+    default_image: str,
+    packed: str,
+    *,
+    labels: dict[str, str],
+    annotations: dict[str, str],
+    scripts: ScriptSource | None = None,
+    scripts_image: str | None = None,
+) -> dict[str, Any]:
+    """Give the pod in which a runner does what a packed request asks for.
+
+    It has the scripts that are not in the request; `scripts_image` is the image they are in, where its digest is known.
+    """
     runner = target.spec.runner
-    volumes, mounts = _volumes(migration, target)
+    volumes, mounts = _volumes(target, scripts)
+    image = runner.image or default_image
+    alike: dict[str, Any] = {
+        "resources": _resources(runner),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -240,20 +281,20 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         "containers": [
             {
                 "name": CONTAINER,
-                "image": runner.image or default_image,
+                "image": image,
                 "args": ["run", "--request", f"{ROOT}/request/request"],
                 "terminationMessagePolicy": "File",
-                "resources": _resources(runner),
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
                 "volumeMounts": mounts,
+                **alike,
             }
         ],
         "volumes": volumes,
     }
+    copied = scripts.image if scripts is not None else None
+    if copied is not None:
+        spec["initContainers"] = images.containers(copied, scripts_image, image, alike)
+    if copied is not None and copied.pull_secrets is not None:
+        spec["imagePullSecrets"] = [{"name": secret.name} for secret in copied.pull_secrets]
     if runner.service_account_name is not None:
         spec["serviceAccountName"] = runner.service_account_name
     if runner.node_selector is not None:
@@ -262,8 +303,8 @@ def _pod(migration: Migration, target: Target, start: Start, packed: str, defaul
         spec["tolerations"] = [item.model_dump(by_alias=True, exclude_none=True) for item in runner.tolerations]
     return {
         "metadata": {
-            "labels": {**(runner.labels or {}), **_labels(migration, start)},
-            "annotations": {**(runner.annotations or {}), names.MIGRATION: migration.name, names.REQUEST: packed},
+            "labels": {**(runner.labels or {}), **labels},
+            "annotations": {**(runner.annotations or {}), **annotations, names.REQUEST: packed},
         },
         "spec": spec,
     }
@@ -275,7 +316,7 @@ def _resources(runner: Runner) -> dict[str, Any]:
     return runner.resources.model_dump(by_alias=True, exclude_none=True)
 
 
-def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _volumes(target: Target, scripts: ScriptSource | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     field = f"metadata.annotations['{names.REQUEST}']"
     volumes: list[dict[str, Any]] = [
         {"name": "request", "downwardAPI": {"items": [{"path": "request", "fieldRef": {"fieldPath": field}}]}}
@@ -287,9 +328,12 @@ def _volumes(migration: Migration, target: Target) -> tuple[list[dict[str, Any]]
             {"name": f"secret-{number}", "secret": {"secretName": name, "optional": True, "defaultMode": 0o440}}
         )
         mounts.append({"name": f"secret-{number}", "mountPath": _secret_folder(name), "readOnly": True})
-    for number, name in enumerate(source.config_map_names(migration.spec.scripts)):
+    for number, name in enumerate(source.config_map_names(scripts) if scripts is not None else ()):
         volumes.append({"name": f"scripts-{number}", "configMap": {"name": name, "optional": True}})
         mounts.append({"name": f"scripts-{number}", "mountPath": f"{ROOT}/scripts/{name}", "readOnly": True})
+    if scripts is not None and scripts.image is not None:
+        volumes += images.volumes()
+        mounts.append(images.mount(IMAGE_FOLDER))
     return volumes, mounts
 
 
@@ -313,7 +357,8 @@ def _secret_file(selector: SecretKeySelector | None) -> SecretFile | None:
     return SecretFile(secret=selector.name, key=selector.key, folder=_secret_folder(selector.name))
 
 
-def _connection_files(connection: Connection) -> ConnectionFiles:
+def connection_files(connection: Connection) -> ConnectionFiles:
+    """Say where a pod finds what it needs to connect."""
     tls = connection.tls
     return ConnectionFiles(
         uri=_secret_file(connection.uri_secret),

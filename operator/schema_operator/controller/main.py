@@ -13,6 +13,7 @@ from schema_operator.controller.handlers import register
 
 IMAGE = "SCHEMA_OPERATOR_IMAGE"
 NAMESPACES = "SCHEMA_OPERATOR_NAMESPACES"
+WATCH_CONFIG_MAPS = "SCHEMA_OPERATOR_WATCH_CONFIG_MAPS"
 LIVENESS_ENDPOINT = "http://0.0.0.0:8080/healthz"
 
 
@@ -36,7 +37,7 @@ def main() -> int:
     """Run the controller; give the exit code.
 
     Environment: SCHEMA_OPERATOR_IMAGE is the image of runners; SCHEMA_OPERATOR_NAMESPACES, separated by commas, limits
-    the controller to these namespaces.
+    the controller to these namespaces; SCHEMA_OPERATOR_WATCH_CONFIG_MAPS=true lets it watch ConfigMaps that ask for it.
     """
     image = os.environ.get(IMAGE, "")
     if not image:
@@ -47,7 +48,7 @@ def main() -> int:
     _log_as_json()
     namespaces = [item.strip() for item in os.environ.get(NAMESPACES, "").split(",") if item.strip()]
     registry = kopf.OperatorRegistry()
-    register(registry, image)
+    register(registry, image, watch_config_maps=os.environ.get(WATCH_CONFIG_MAPS) == "true")
     settings = kopf.OperatorSettings()
     # Scanning needs the right to list namespaces and CRDs, which an installation for some namespaces does not have.
     settings.scanning.disabled = bool(namespaces)

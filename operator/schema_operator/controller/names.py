@@ -20,6 +20,7 @@ JOB_NAME = "batch.kubernetes.io/job-name"
 """Set by the Job controller on its pods (Kubernetes 1.27 and later)."""
 MIGRATION_UID = f"{GROUP}/migration-uid"
 WORK = f"{GROUP}/work"
+"""Label: digest of what a run does; of an inspection, of the connection it tries."""
 MIGRATION = f"{GROUP}/migration"
 NUMBER = f"{GROUP}/number"
 FAILURES = f"{GROUP}/failures"
@@ -29,7 +30,15 @@ MODE = f"{GROUP}/mode"
 APPROVED_BY = f"{GROUP}/approved-by"
 REQUEST = f"{GROUP}/request"
 REQUESTED_AT = f"{GROUP}/requested-at"
-"""Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec."""
+"""Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec. Of a TargetDatabase:
+for an inspection. Of the Job of an inspection: the value it answers."""
+WATCH = f"{GROUP}/watch"
+"""Label of a ConfigMap: with the value "true", a change of it is noticed at once, where the operator may watch."""
+TARGET_UID = f"{GROUP}/target-uid"
+TARGET = f"{GROUP}/target"
+BEGAN = f"{GROUP}/began"
+"""Annotation of the Job of an inspection: when it was started, by the controller's clock, which also says when runs
+have ended."""
 
 _JOB_NAME_HEAD = 45
 """A Job's name becomes a label of its pods, of which 63 characters are possible; 12 to 17 are the digest and the
@@ -69,6 +78,12 @@ def job_name(migration: str, uid: str, work: str, number: int) -> str:
     """Name the Job of one attempt: the same attempt has the same name, so creating it twice is one Job."""
     digest = hashlib.sha256(f"{uid}/{work}".encode()).hexdigest()[:8]
     return f"{migration[:_JOB_NAME_HEAD].rstrip('.-')}-{digest}-{number}"
+
+
+def inspection_name(target: str, *parts: str) -> str:
+    """Name the Job of an inspection: decided upon the same status twice, it is one Job."""
+    digest = hashlib.sha256("/".join(parts).encode()).hexdigest()[:8]
+    return f"{target[:_JOB_NAME_HEAD].rstrip('.-')}-inspect-{digest}"
 
 
 def event_name(migration: str, *parts: str) -> str:

@@ -13,16 +13,16 @@ from pydantic import BaseModel, ValidationError
 from schema_operator.api import report as reports
 from schema_operator.api.migration_approval import ApprovalDecision, MigrationApprovalSpec
 from schema_operator.api.report import Outcome, Progress, RunReport
-from schema_operator.api.request import RunMode
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
-from schema_operator.controller import names
+from schema_operator.controller import images, names
 from schema_operator.errors import Reason, Refused
 
 CONTAINER = "runner"
 WHEN_OF_MIGRATION = ("scripts", "suspend", "expectedDuration", "emergency")
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
-WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "policy.approval")
+WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "policy.approval", "inspection")
 """Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 
@@ -85,6 +85,13 @@ class Target:
     spec: TargetDatabaseSpec
     status: TargetDatabaseStatus
     resource_version: str = ""
+    requested_at: str | None = None
+    deleting: bool = False
+
+    @property
+    def connection(self) -> str:
+        """Digest of how the database is reached."""
+        return names.asked(self.spec.connection.model_dump(mode="json", exclude_none=True), ())[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +130,9 @@ class Run:
     trouble: Trouble | None
     stopping: bool = False
     """Whether its Job was told to stop."""
-    mode: RunMode = RunMode.RUN
+    scripts_image: str | None = None
+    """The image its scripts come from, as far as that is known."""
+    mode: Mode = Mode.RUN
     approved_by: str | None = None
     """Who approved the plan it carries out."""
 
@@ -197,6 +206,8 @@ def target_of(body: Mapping[str, Any]) -> Target:
         spec=TargetDatabaseSpec.model_validate(body["spec"]),
         status=_readable(TargetDatabaseStatus, body.get("status")),
         resource_version=meta["resourceVersion"],
+        requested_at=meta.get("annotations", {}).get(names.REQUESTED_AT),
+        deleting="deletionTimestamp" in meta,
     )
 
 
@@ -285,8 +296,9 @@ def _run(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Run:
         ended=_ended(job, pod, state.get("terminated")),
         trouble=_trouble(pod, state.get("waiting")) if pod else None,
         stopping=job.get("spec", {}).get("suspend", False),
-        mode=RunMode.PLAN if annotations.get(names.MODE) == RunMode.PLAN else RunMode.RUN,
+        mode=Mode.PLAN if annotations.get(names.MODE) == Mode.PLAN else Mode.RUN,
         approved_by=annotations.get(names.APPROVED_BY),
+        scripts_image=images.image_of(job, pod),
     )
 
 
@@ -298,7 +310,10 @@ def _container(pod: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _ended(job: Mapping[str, Any], pod: Mapping[str, Any] | None, terminated: Mapping[str, Any] | None) -> Ended | None:
-    found = ended_container(job["metadata"]["name"], terminated, disrupted=_disruption(pod)) if terminated else None
+    if terminated:
+        found: Ended | None = ended_container(job["metadata"]["name"], terminated, disrupted=_disruption(pod))
+    else:
+        found = _ended_before(job, pod)
     if found is not None and found.outcome not in (RunOutcome.STOPPED, RunOutcome.KILLED):
         return found
     # FailureTarget comes before the pod is stopped, Failed when it is gone.
@@ -321,6 +336,33 @@ def _ended(job: Mapping[str, Any], pod: Mapping[str, Any] | None, terminated: Ma
     if _true_condition(job, "Failed") is None and _true_condition(job, "Complete") is None:
         return None
     return _vanished(_disruption(pod))
+
+
+def _ended_before(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Ended | None:
+    """Read how a run ended that never came to its runner, because the scripts could not be copied."""
+    failed = images.failed(pod)
+    if failed is None or job.get("spec", {}).get("suspend", False):
+        return None  # one that is told to stop has ended when its pod is gone
+    disrupted = _disruption(pod)
+    if disrupted:
+        return Ended(outcome=RunOutcome.KILLED, reason=Reason.EVICTED, message=disrupted)
+    container, state = failed
+    said = str(state.get("message") or "").strip()
+    outcome = images.ENDS.get(state.get("exitCode", 0), RunOutcome.KILLED)
+    if outcome is not RunOutcome.KILLED and said:
+        return Ended(
+            outcome=outcome,
+            reason=Reason.SCRIPTS_NOT_COPIED,
+            message=f"the scripts could not be copied: {said}",
+            counted=outcome is RunOutcome.RETRYABLE,
+        )
+    return Ended(
+        outcome=RunOutcome.KILLED,
+        reason=Reason.RUNNER_KILLED,
+        message=f"the container {container}, which copies the scripts, ended with exit code {state.get('exitCode')}: "
+        f"{said or state.get('reason') or 'it said nothing'}; nothing was run",
+        counted=True,
+    )
 
 
 def _stopped(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> bool:
@@ -412,6 +454,13 @@ def _disruption(pod: Mapping[str, Any] | None) -> str | None:
 
 
 def _trouble(pod: Mapping[str, Any], waiting: Mapping[str, Any] | None) -> Trouble | None:
+    for container, state in images.waiting(pod):
+        if state.get("reason") in _NOT_STARTED:
+            what = "image of spec.scripts.image" if container == images.SCRIPTS else "image of the runner"
+            detail = state.get("message") or state["reason"]
+            return Trouble(
+                reason=_NOT_STARTED[state["reason"]], message=f"the pod cannot start because of the {what}: {detail}"
+            )
     if waiting is not None and waiting.get("reason") in _NOT_STARTED:
         reason = _NOT_STARTED[waiting["reason"]]
         detail = waiting.get("message") or waiting["reason"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,11 +17,12 @@ from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import LogLine, Progress
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
-from schema_operator.controller import jobs, names, source
+from schema_operator.controller import inspection_job, jobs, names, source
 from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
+from schema_operator.controller.deciding.inspecting import FLIGHT_SECONDS, StartInspection, TargetSeen, decide_target
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import timestamp, unreadable
 from schema_operator.controller.observation import (
@@ -39,7 +41,8 @@ from schema_operator.controller.observation import (
 )
 from schema_operator.controller.queue import Key
 from schema_operator.controller.source import SourceSeen
-from schema_operator.controller.target import first_status, status_after
+from schema_operator.controller.target import not_inspected, status_after
+from schema_operator.controller.target_observation import observe_target
 from schema_operator.errors import Reason, Refused
 
 LOG_LINES = 20
@@ -47,6 +50,12 @@ JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
 CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
+INSPECTIONS_AT_ONCE = 10
+"""So that a thousand targets that are made at once, or are due after a restart, do not start a thousand pods."""
+CROWDED_SECONDS = 2.0
+INSPECTIONS_A_SECOND = 5.0
+"""About as many as end in a second when so many are at work; those that wait ask again no more often."""
+INSPECTION_RETRY_SECONDS = 30.0
 TARGET_WRITES = 5
 """How often the status of a target is tried to be written when it changes meanwhile."""
 _log = logging.getLogger(__name__)
@@ -70,6 +79,12 @@ class Performer:
     _sources: dict[str, _Known] = field(default_factory=dict)
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
     _writing_target: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _at_work: dict[str, Key] = field(default_factory=dict)
+    """The target of each migration, by uid, of which a run is in flight; as far as was seen since the start."""
+    _inspecting: set[Key] = field(default_factory=set)
+    """Targets with an inspection in flight."""
+    _crowd: set[Key] = field(default_factory=set)
+    """Targets with an inspection that is due and was not started, because too many are in flight."""
 
     async def migration(self, key: Key) -> float | None:
         """Look at one SchemaMigration; give the seconds after which to look again."""
@@ -88,13 +103,53 @@ class Performer:
         target, problem = await self._target(*key)
         if problem is not None:
             _log.warning("TargetDatabase %s/%s: %s", *key, problem)
-        if target is not None:
-            await self._write_target(target, lambda newest: first_status(newest, datetime.now(UTC)))
-        return None
+        if target is None:
+            self.forget_target(key)
+            return None
+        seen = await observe_target(self.cluster, target, busy=key in self._at_work.values())
+        decision = decide_target(seen)
+        if decision.status is not None:
+            await self._write_target(target, lambda newest: decide_target(replace(seen, target=newest)).status)
+        again = decision.requeue
+        if decision.start is not None:
+            following = replace(seen, target=_with_status(target, decision.status))
+            again = await self._inspect(key, following, decision.start)
+        elif any(one.run.ended is None for one in seen.inspections):
+            self._inspecting.add(key)
+        else:
+            self.forget_target(key)
+        for name in decision.delete:
+            await self.cluster.delete_job(target.namespace, name)
+        return again
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
+        self._at_work.pop(uid, None)
+
+    def forget_target(self, key: Key) -> None:
+        """Drop what is remembered of a target that was deleted, or of which no inspection is due."""
+        self._inspecting.discard(key)
+        self._crowd.discard(key)
+
+    async def _inspect(self, key: Key, seen: TargetSeen, start: StartInspection) -> float:
+        """Create the Job of an inspection, unless too many are at work; give the seconds after which to look again."""
+        if len(self._inspecting - {key}) >= INSPECTIONS_AT_ONCE:
+            self._crowd.add(key)
+            return random.uniform(1.0, CROWDED_SECONDS + len(self._crowd) / INSPECTIONS_A_SECOND)  # noqa: S311 (jitter)
+        self._crowd.discard(key)
+        self._inspecting.add(key)
+        try:
+            await self.cluster.create_job(inspection_job.manifest(seen.target, start, self.image))
+        except ApiError as error:
+            self._inspecting.discard(key)
+            if error.status not in (400, 403, 404, 422):
+                raise
+            message = f"the Job {start.name} could not be created: {error.message}"
+            _log.warning("TargetDatabase %s/%s: %s", *key, message)
+            await self._write_target(seen.target, lambda newest: not_inspected(newest, message, seen.now))
+            return INSPECTION_RETRY_SECONDS
+        return FLIGHT_SECONDS
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
@@ -154,6 +209,7 @@ class Performer:
 
     async def _perform(self, seen: Observation, decision: Decision) -> float | None:
         migration = seen.migration
+        self._note_work(migration, decision)
         for name in decision.delete:
             await self.cluster.delete_job(migration.namespace, name)
         for name in decision.stop:
@@ -166,6 +222,13 @@ class Performer:
             return CHANGED_SECONDS
         await self._tell(migration, decision.events, seen.now)
         return decision.requeue
+
+    def _note_work(self, migration: Migration, decision: Decision) -> None:
+        """Note whether a run of a migration is in flight, for the inspections of its target."""
+        if decision.status is not None and decision.status.current_run is not None:
+            self._at_work[migration.uid] = (migration.namespace, migration.spec.database.name)
+        else:
+            self._at_work.pop(migration.uid, None)
 
     async def _report(self, seen: Observation, target: Target, ended: Ended, run: str) -> None:
         """Say in the status of the target what a run has learnt of it.
@@ -223,7 +286,7 @@ class Performer:
             await self.cluster.apply_migration_status(at, _plain(status))
         return None
 
-    async def _write_target(self, target: Target, change: Callable[[Target], TargetDatabaseStatus]) -> None:
+    async def _write_target(self, target: Target, change: Callable[[Target], TargetDatabaseStatus | None]) -> None:
         """Write what `change` makes of the newest status.
 
         Migrations of one target write it one after the other; what another hand has changed is read again.
@@ -231,7 +294,8 @@ class Performer:
         newest: Target | None = target
         async with self._writing_target:
             for attempt in range(1, TARGET_WRITES + 1):
-                if newest is None or (status := change(newest)) == newest.status:
+                status = change(newest) if newest is not None else None
+                if newest is None or status is None or status == newest.status:
                     return
                 try:
                     await self.cluster.apply_target_status(_at(newest), _plain(status))
@@ -241,6 +305,10 @@ class Performer:
                     newest, _ = await self._target(target.namespace, target.name)
                 else:
                     return
+
+
+def _with_status(target: Target, status: TargetDatabaseStatus | None) -> Target:
+    return target if status is None else replace(target, status=status)
 
 
 def _at(item: Migration | Target) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from schema_operator.api import request
 from schema_operator.api.schema_migration import SchemaMigrationSpec, ScriptSource
+from schema_operator.controller import images
 from schema_operator.errors import Reason, Refused
 from schema_operator.scripts import check, reading
 from schema_operator.scripts.reading import Entry
@@ -50,7 +51,12 @@ def variables_of(spec: SchemaMigrationSpec) -> dict[str, str]:
 
 
 def see(spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] | None]) -> SourceSeen:
-    """Read and check the scripts as a run will; `config_maps` has each object by name, None where there is none."""
+    """Read and check the scripts as a run will; `config_maps` has each object by name, None where there is none.
+
+    What is in an image only a run can see, which checks the same.
+    """
+    if spec.scripts.image is not None:
+        return SourceSeen(images.digest_of(spec.scripts.image), None)
     try:
         scripts = _read(spec.scripts, config_maps)
     except Refused as problem:

@@ -104,6 +104,7 @@ class Cause(StrEnum):
     DISAPPROVED = "somebody rejects the plan"
     WINDOW_CLOSED = "the time to begin has come, and no window is open"
     WINDOW_OPENED = "a window opens"
+    HISTORY_MOVED = "something else is applied in the database than the last run has left"
     TARGET_GONE = "the TargetDatabase is deleted"
     SCRIPTS_WRONG = "the scripts are changed, and cannot be run"
 
@@ -132,6 +133,7 @@ _ENDED = frozenset({State.APPLIED, State.ROLLED_BACK, State.STALLED})
 
 TRANSITIONS: tuple[Transition, ...] = (
     _lead(_ENDED | _ASKED, Cause.WORK_CHANGED, State.PENDING),
+    _lead(_ENDED | _ASKED, Cause.HISTORY_MOVED, State.PENDING),
     # What is seen of a run counts, whatever the status said before: a status may be old, a Job is not.
     _lead(_ALL, Cause.RUN_CREATED, State.PENDING),
     _lead(_ALL, Cause.RUN_PLANS, State.PLANNING),

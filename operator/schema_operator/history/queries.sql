@@ -79,6 +79,16 @@ SELECT (SELECT string_agg(version, ' ') FROM schema_operator.control_versions),
         WHERE c.relnamespace = 'schema_operator'::regnamespace AND pg_has_role(c.relowner, 'USAGE')
           AND has_function_privilege('schema_operator.drop_expired_archives()', 'EXECUTE'));
 
+-- applied --
+-- What is applied now, in the order it was applied, by columns that every version of the control schema has.
+SELECT version, owner, checksum FROM schema_operator.applied_versions ORDER BY position NULLS FIRST, applied_at;
+
+-- may_install --
+-- Whether this role may make the control schema: the schema itself, or what is in one that was made for it.
+SELECT coalesce((SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+                 FROM pg_namespace WHERE nspname = 'schema_operator'),
+                has_database_privilege(current_database(), 'CREATE'));
+
 -- recorded_versions --
 -- Every version that was ever applied, recorded or rolled back, with its owner.
 SELECT DISTINCT coalesce(s.version, regexp_replace(v.version, '-rollback$', '')), s.owner

@@ -94,6 +94,17 @@ def read(session: Session) -> Reading:
     return Reading(_newest((versions or "").split()), bool(recordable), history, bool(expired))
 
 
+def read_applied(session: Session) -> History:
+    """Give what is applied now, and nothing else; understood by every version of the control schema."""
+    rows = session.query(QUERIES["applied"])
+    return History(tuple(_applied(version, owner, checksum, False, ()) for version, owner, checksum in rows))
+
+
+def may_install(session: Session) -> bool:
+    """Say whether the present role may make the control schema, or one is there that somebody has made for it."""
+    return bool(session.query(QUERIES["may_install"])[0][0])
+
+
 def recorded_versions(session: Session) -> frozenset[tuple[Version, str | None]]:
     """Give every version that was ever applied, recorded or rolled back, with its owner."""
     return frozenset((_version(text), owner) for text, owner in session.query(QUERIES["recorded_versions"]))

@@ -7,11 +7,12 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from schema_operator.api.request import Acknowledgement, RunMode, VerifyWhen
+from schema_operator.api.request import Acknowledgement, Mode, VerifyWhen
 from schema_operator.api.version import Version
 from schema_operator.errors import Reason, Refused, Retryable, SchemaOperatorError
 from schema_operator.history.records import History
 from schema_operator.runner.batches import Simple, grouped
+from schema_operator.runner.moved import require_forward
 from schema_operator.runner.outcome import internal_error, report_of
 from schema_operator.runner.plan import Plan, plan
 from schema_operator.runner.report import Step
@@ -62,11 +63,11 @@ def run(
     changed.
     """
     began = time.monotonic()
-    work = Workplace(request, reporter, stop, only_looks=only_plan or request.mode is RunMode.PLAN)
+    work = Workplace(request, reporter, stop, only_looks=only_plan or request.mode in (Mode.INSPECT, Mode.PLAN))
     error: SchemaOperatorError | None = None
     try:
         with stop.listening():
-            _run(work, address)
+            _inspect(work, address) if request.mode is Mode.INSPECT else _run(work, address)
     except SchemaOperatorError as known:
         error = known
     except Exception as unknown:  # noqa: BLE001 (the report must be written whatever happens)
@@ -76,6 +77,12 @@ def run(
     finally:
         work.close()
     return report_of(request.run, work.findings, error, time.monotonic() - began)
+
+
+def _inspect(work: Workplace, address: Address | None) -> None:
+    from schema_operator.runner.steps.inspection import inspect  # noqa: PLC0415 (only an inspection pays)
+
+    inspect(work, address or _address(work.request))
 
 
 def _run(work: Workplace, address: Address | None) -> None:
@@ -95,7 +102,11 @@ def _run(work: Workplace, address: Address | None) -> None:
     own(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
     checked: list[Plan] = []
-    reading = history_of(work, lambda: checked.append(_plan_of_the_first(work, scripts)))
+    reading = history_of(
+        work,
+        lambda: checked.append(_plan_of_the_first(work, scripts)),
+        lambda: _foresee_first_archives(work, checked[-1]),
+    )
     work.findings = work.findings.with_history(reading.history)
     mark_seen(work, scripts, recordable=reading.recordable)
     decided = _plan(work, scripts)
@@ -105,8 +116,8 @@ def _run(work: Workplace, address: Address | None) -> None:
         require_recordable(work)
     if not checked:
         _check_pending(work, decided)
-    _foresee_archives(work, decided)
-    require_keys(work, decided)
+        require_keys(work, decided)
+        _foresee_archives(work, decided)
     _carry_out(work, decided, scripts)
     if reading.expired:
         drop_expired(work)
@@ -118,6 +129,7 @@ def _plan_of_the_first(work: Workplace, scripts: ScriptSet) -> Plan:
     decided = _plan(work, scripts)
     require_planned(work, decided, scripts, first=True)
     _check_pending(work, decided)
+    require_keys(work, decided)
     return decided
 
 
@@ -129,8 +141,8 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
-    _foresee_archives(work, decided)
     require_keys(work, decided)
+    _foresee_archives(work, decided)
     show(work, decided)
     summarise(work, decided)
 
@@ -144,11 +156,15 @@ def _history_to_plan_upon(work: Workplace) -> History:
     try:
         return present_history(work)
     except Refused as refused:
-        if refused.reason is not Reason.CONTROL_SCHEMA_OLDER or work.request.mode is not RunMode.PLAN:
+        if refused.reason is not Reason.CONTROL_SCHEMA_OLDER or work.request.mode is not Mode.PLAN:
             raise
     work.only_looks = False
     own(work)
-    return history_of(work, lambda: None).history
+    return history_of(work, _nothing, _nothing).history
+
+
+def _nothing() -> None:
+    """Do nothing: there is a history, so nothing comes before the first."""
 
 
 def _require_versions(request: RunRequest) -> None:
@@ -220,6 +236,8 @@ def _plan(work: Workplace, scripts: ScriptSet) -> Plan:
         resource=request.resource,
         allow=request.allow,
     )
+    if request.only_forward:
+        require_forward(decided)
     require_extensions(work, decided)
     return decided
 
@@ -268,6 +286,13 @@ def _foresee_archives(work: Workplace, decided: Plan) -> None:
         from schema_operator.runner.steps.foresee import foresee_archives  # noqa: PLC0415 (only such a run pays)
 
         foresee_archives(work, decided)
+
+
+def _foresee_first_archives(work: Workplace, decided: Plan) -> None:
+    if decided.changes:
+        from schema_operator.runner.steps.foresee import foresee_first_archives  # noqa: PLC0415 (only such a run pays)
+
+        foresee_first_archives(work, decided)
 
 
 def _carry_out(work: Workplace, decided: Plan, scripts: ScriptSet) -> None:

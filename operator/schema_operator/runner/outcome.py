@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from schema_operator.api.history_state import NOBODY
 from schema_operator.api.report import (
     Action,
     Outcome,
@@ -30,8 +31,10 @@ from schema_operator.errors import (
     VerificationFailed,
 )
 from schema_operator.runner.held import concerning, described
+from schema_operator.runner.history_state import state_of
 
 if TYPE_CHECKING:
+    from schema_operator.api.history_state import HistoryState
     from schema_operator.api.version import Version
     from schema_operator.history.records import AppliedVersion, History
     from schema_operator.runner.plan import Plan
@@ -60,6 +63,8 @@ class Findings:
     """What the plan is about; a plan with both is named by what people must see, the rollback."""
     planned: int = 0
     """How many versions the plan rolls back and applies; 0 before it is made."""
+    goal: Version | None = None
+    """The version to reach; None before it is decided what to do."""
     wanted: frozenset[Version] = frozenset()
     """The versions of the scripts up to the wanted one: applied by whomever, they say how far the schema is."""
     server: Server | None = None
@@ -80,6 +85,8 @@ class Findings:
     """What was shown of the plan, where showing it was all that was asked for."""
     summary: PlanSummary | None = None
     """That plan in short."""
+    inspected: HistoryState | None = None
+    """What is applied, where an inspection has read it."""
 
     def with_history(self, history: History) -> Findings:
         """Give the findings after the history was read."""
@@ -89,7 +96,8 @@ class Findings:
         """Give the findings after it was decided what to do."""
         action = Action.ROLLBACK if decided.rollbacks else Action.APPLY if decided.applies else Action.NONE
         wanted = frozenset(one.version for one in scripts.scripts if one.version <= decided.wanted)
-        return replace(self, action=action, planned=len(decided.rollbacks) + len(decided.applies), wanted=wanted)
+        planned = len(decided.rollbacks) + len(decided.applies)
+        return replace(self, action=action, planned=planned, goal=decided.wanted, wanted=wanted)
 
     def with_baseline(self, versions: tuple[AppliedVersion, ...]) -> Findings:
         """Give the findings after versions were recorded as applied."""
@@ -143,8 +151,25 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
         server=findings.server,
         plan=findings.shown,
         planned=findings.summary,
+        wanted=findings.goal.text if findings.goal else None,
+        pending=_pending(findings, error),
+        history=_state(findings, error),
         seconds=round(seconds, 3),
     )
+
+
+def _pending(findings: Findings, error: SchemaOperatorError | None) -> int | None:
+    """Count the scripts up to the wanted version that are not applied."""
+    if findings.now is None or findings.goal is None or isinstance(error, OutcomeUnknown):
+        return None
+    return sum(findings.now.get(version) is None for version in findings.wanted)
+
+
+def _state(findings: Findings, error: SchemaOperatorError | None) -> HistoryState | None:
+    """Give what is applied; nothing where the outcome of a COMMIT is unknown, because then nobody knows."""
+    if findings.now is None or isinstance(error, OutcomeUnknown):
+        return findings.inspected
+    return state_of(findings.now, own=findings.owner or NOBODY, wanted=findings.wanted)
 
 
 def outcome_of(error: SchemaOperatorError | None) -> Outcome:
@@ -176,6 +201,8 @@ def _highest(history: History | None, findings: Findings) -> str | None:
 
 
 def _success(findings: Findings) -> str:
+    if findings.inspected is not None:
+        return _found(findings.inspected)
     if findings.shown is not None:
         return _would(findings, findings.shown)
     parts = []
@@ -193,6 +220,14 @@ def _success(findings: Findings) -> str:
     if nothing:
         parts.extend(_by_hand(findings))
     return " ".join((*parts, *_warnings(findings.warnings)))
+
+
+def _found(state: HistoryState) -> str:
+    """Say what an inspection has found."""
+    if not state.versions:
+        return "No version is applied."
+    versions = "1 version is applied" if state.versions == 1 else f"{state.versions} versions are applied"
+    return f"{versions}; the highest is {state.version} (of {state.owner or 'no resource, by hand without --as'})."
 
 
 def _by_hand(findings: Findings) -> tuple[str, ...]:

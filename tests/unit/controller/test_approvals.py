@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schema_operator.api.report import Action, Outcome, VerificationResult
-from schema_operator.api.request import PlannedWork, RunMode
+from schema_operator.api.request import Mode, PlannedWork
 from schema_operator.api.schema_migration import (
     PlanStatus,
     RunOutcome,
@@ -17,7 +17,7 @@ from schema_operator.api.schema_migration import (
     State,
     VerificationStatus,
 )
-from schema_operator.api.target_database import ApprovalPolicy, ApprovalRule
+from schema_operator.api.target_database import ApprovalPolicy, ApprovalRule, OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.approvals import described
 from schema_operator.controller.deciding.decision import Decision
@@ -150,7 +150,7 @@ def test_a_plan_waits_for_who_has_to_say_yes(
         assert found["Ready"].reason == (said.reason if said else "Suspended")
     else:
         assert decision.start is not None
-        assert (decision.start.mode, decision.start.approved_by) == (RunMode.RUN, starts)
+        assert (decision.start.mode, decision.start.approved_by) == (Mode.RUN, starts)
         assert decision.status.current_run is not None
         assert decision.status.current_run.approved_by == starts
     waits = state in (State.AWAITING_APPROVAL, State.SUSPENDED)
@@ -184,7 +184,7 @@ def test_a_run_keeps_to_its_plan_wherever_one_is_made(
 def test_without_approvals_nothing_is_planned_and_no_run_is_more_than_it_was() -> None:
     decision = decide(observation(at=at(AUTOMATIC, AUTOMATIC)))
     assert decision.start is not None
-    assert (decision.start.mode, decision.start.planned, decision.start.approved_by) == (RunMode.RUN, None, None)
+    assert (decision.start.mode, decision.start.planned, decision.start.approved_by) == (Mode.RUN, None, None)
     assert decision.status is not None
     assert decision.status.plan is None
     assert decision.events == ()
@@ -194,10 +194,10 @@ def test_without_approvals_nothing_is_planned_and_no_run_is_more_than_it_was() -
 def test_what_may_have_to_wait_is_planned_first(apply: ApprovalRule, rollback: ApprovalRule) -> None:
     decision = decide(observation(at=at(apply, rollback)))
     assert decision.start is not None
-    assert (decision.start.mode, decision.start.planned) == (RunMode.PLAN, None)
+    assert (decision.start.mode, decision.start.planned) == (Mode.PLAN, None)
     assert decision.status is not None
     assert decision.status.current_run is not None
-    assert decision.status.current_run.mode is RunMode.PLAN
+    assert decision.status.current_run.mode is Mode.PLAN
 
 
 def test_a_plan_needs_no_window_and_what_it_is_about_does() -> None:
@@ -216,7 +216,7 @@ def test_a_plan_of_what_is_no_longer_asked_for_is_forgotten() -> None:
     changed = planned(plan(), generation=2)
     decision = decide(observation(changed, at=at(), approvals=(says(),)))
     assert decision.start is not None
-    assert decision.start.mode is RunMode.PLAN
+    assert decision.start.mode is Mode.PLAN
     assert decision.status is not None
     assert decision.status.plan is None
     assert "Approved" not in conditions(decision)
@@ -229,7 +229,7 @@ def _ended_plan(**extra: Any) -> Observation:
     end = ended(report=plan_report(30), message="A run would apply 30 versions.")
     status = SchemaMigrationStatus(verification=[VerificationStatus(name="n", result=VerificationResult.PASSED)])
     return observation(
-        migration(status=status), runs=(run(ended=end, mode=RunMode.PLAN),), at=at(AUTOMATIC if extra else REQUIRED)
+        migration(status=status), runs=(run(ended=end, mode=Mode.PLAN),), at=at(AUTOMATIC if extra else REQUIRED)
     )
 
 
@@ -242,7 +242,7 @@ def test_the_end_of_a_plan_is_a_plan_and_nothing_that_was_done() -> None:
     assert (len(found.steps), found.position, found.version_before) == (20, 7, "0")
     assert decision.status.runs is not None
     entry = decision.status.runs[0]
-    assert (entry.mode, entry.action, entry.outcome) == (RunMode.PLAN, Action.NONE, RunOutcome.DONE)
+    assert (entry.mode, entry.action, entry.outcome) == (Mode.PLAN, Action.NONE, RunOutcome.DONE)
     assert decision.status.state is State.AWAITING_APPROVAL
     assert decision.status.verification is not None  # of what was applied before
     assert [event.reason for event in decision.events] == ["Planned", "AwaitingApproval"]
@@ -253,7 +253,7 @@ def test_the_end_of_a_plan_is_a_plan_and_nothing_that_was_done() -> None:
 def test_a_plan_that_waits_for_nobody_is_carried_out_at_once() -> None:
     decision = decide(_ended_plan(automatic=True))
     assert decision.start is not None
-    assert (decision.start.mode, decision.start.number) == (RunMode.RUN, 2)
+    assert (decision.start.mode, decision.start.number) == (Mode.RUN, 2)
     assert [event.reason for event in decision.events] == ["Planned"]
 
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_planned_is_told_as_ever_and_nobody_is_asked(
     outcome: RunOutcome, reason: Reason, state: State
 ) -> None:
     end = ended(outcome, reason=reason, counted=outcome is RunOutcome.RETRYABLE, report=report(Outcome.REFUSED))
-    decision = decide(observation(runs=(run(ended=end, mode=RunMode.PLAN),), at=at()))
+    decision = decide(observation(runs=(run(ended=end, mode=Mode.PLAN),), at=at()))
     assert decision.status is not None
     assert (decision.status.state, decision.status.plan) == (state, None)
     assert conditions(decision)["Ready"].reason == reason
@@ -289,7 +289,7 @@ def test_a_plan_that_has_changed_is_made_anew_and_waits_anew() -> None:
     later = replace(first, migration=migration(status=decision.status), runs=(), now=NOW + timedelta(minutes=5))
     again = decide(later).start
     assert again is not None
-    assert (again.mode, again.planned) == (RunMode.PLAN, None)
+    assert (again.mode, again.planned) == (Mode.PLAN, None)
     moved = planned(plan(digest=OTHER), last=recorded(RunOutcome.DONE, number=3, mode="Plan"))
     held = decide(replace(later, migration=moved))
     assert held.start is None
@@ -416,3 +416,26 @@ def test_approvals_come_newest_first_and_a_no_before_a_yes() -> None:
     )
     assert [one.name for one in found] == ["no", "yes", "first"]
     assert found[0].expires == NOW
+
+
+def test_a_plan_that_has_ended_well_is_nothing_that_was_reached() -> None:
+    """A run at work that was done before may only go forward; a plan has done nothing, so its run may roll back."""
+    begun = decide(seen(plan(0, 1), says())).start
+    assert begun is not None
+    assert begun.only_forward is False
+    done = recorded(RunOutcome.DONE, number=2).runs or []
+    last = recorded(RunOutcome.DONE, number=3, mode="Plan")
+    again = decide(seen(plan(0, 1), says(), last=last.model_copy(update={"runs": [*(last.runs or ()), *done]}))).start
+    assert again is not None
+    assert again.only_forward is True
+
+
+def test_what_waits_is_planned_anew_when_the_history_is_seen_to_have_moved() -> None:
+    waits = decide(seen(plan())).status
+    assert waits is not None
+    owners = [OwnerStatus(owner="shop/shop", version="1", versions=1, digest="another")]
+    told = replace(at(), status=TargetDatabaseStatus(owners=owners, history_seen_at=ago(0)))
+    remembers = waits.model_copy(update={"history_digest": "as it was left"})
+    decision = decide(observation(migration(status=remembers), at=told, approvals=(says(),)))
+    assert decision.start is not None
+    assert (decision.start.mode, decision.start.planned) == (Mode.PLAN, None)

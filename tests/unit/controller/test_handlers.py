@@ -1,4 +1,4 @@
-"""The start of the controller."""
+"""The start of the controller, and what its handlers make of events."""
 
 import asyncio
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 import kopf
 import pytest
 
-from schema_operator.controller import handlers
+from schema_operator.controller import handlers, names
 from schema_operator.controller.handlers import Office
+from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
 
 
@@ -77,6 +78,56 @@ async def test_an_approval_has_its_migration_looked_at() -> None:
 
 def test_approvals_are_watched_like_what_they_are_about() -> None:
     registry = kopf.OperatorRegistry()
-    handlers.register(registry, "image:1")
+    handlers.register(registry, "image:1", watch_config_maps=False)
     watched = {handler.fn for handler in registry._watching.get_all_handlers()}
     assert {handlers._approval, handlers._migration, handlers._target} <= watched
+
+
+def scripts_in(*names: str) -> dict[str, Any]:
+    return {"database": {"name": "shop"}, "scripts": {"configMaps": [{"name": name} for name in names]}}
+
+
+@pytest.mark.asyncio
+async def test_only_the_migrations_that_name_a_config_map_are_looked_at_when_it_changes() -> None:
+    found = office(Api(installed=True))
+    looked_at: list[Key] = []
+
+    async def look(key: Key) -> float | None:
+        looked_at.append(key)
+        return None
+
+    found.migrations = Queue(look)
+    found.migration_changed(("shop", "one"), scripts_in("a", "b"))
+    found.migration_changed(("shop", "two"), scripts_in("b"))
+    found.migration_changed(("shop", "inline"), {"scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}})
+    found.migration_changed(("other", "one"), scripts_in("a"))
+    found.migration_changed(("shop", "moved"), scripts_in("a"))
+    found.migration_changed(("shop", "moved"), scripts_in("c"))
+    found.migration_changed(("shop", "written out"), scripts_in("a"))
+    found.migration_changed(("shop", "written out"), {"scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}})
+    found.migration_changed(("shop", "gone"), scripts_in("a"))
+    found.performer = Performer(found.cluster, "image:1")
+    found.migration_deleted(("shop", "gone"), "uid")
+    await asyncio.sleep(0.01)
+    looked_at.clear()
+    memo = kopf.Memo(office=found)
+    await handlers._config_map(memo=memo, namespace="shop", name="a")
+    await asyncio.sleep(0.01)
+    assert looked_at == [("shop", "one")]
+    await handlers._config_map(memo=memo, namespace="shop", name="b")
+    await asyncio.sleep(0.01)
+    assert looked_at[1:] == [("shop", "one"), ("shop", "two")]
+    await found.migrations.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("asked", [True, False])
+async def test_config_maps_are_watched_only_where_that_was_asked_for_and_only_those_with_the_label(asked: bool) -> None:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, "image:1", watch_config_maps=asked)
+    selectors = [handler.selector for handler in registry._watching.get_all_handlers()]
+    watched = {selector.any_name or selector.plural for selector in selectors if selector is not None}
+    assert ("configmaps" in watched) is asked
+    settings = kopf.OperatorSettings()
+    await handlers._settings(settings=settings)
+    assert settings.watching.label_selectors["", "v1", "configmaps"] == f"{names.WATCH}=true"

@@ -16,9 +16,9 @@ from schema_operator.api.request import (
     BatchLimits,
     ChecksumPolicy,
     LockLimits,
+    Mode,
     PlannedWork,
     Requirements,
-    RunMode,
     TransactionMode,
 )
 from schema_operator.api.schema_migration import SchemaMigrationSpec
@@ -231,16 +231,16 @@ def test_inline_scripts_that_do_not_fit_are_refused_with_the_way_out() -> None:
 
 PLANNED = PlannedWork(digest="a" * 64, position=7)
 MODES = [
-    (START, RunMode.RUN, None, None),
-    (replace(START, mode=RunMode.PLAN), RunMode.PLAN, None, None),
-    (replace(START, planned=PLANNED, approved_by="alice@example.com"), RunMode.RUN, PLANNED, "alice@example.com"),
-    (replace(START, planned=PLANNED), RunMode.RUN, PLANNED, None),
+    (START, Mode.RUN, None, None),
+    (replace(START, mode=Mode.PLAN), Mode.PLAN, None, None),
+    (replace(START, planned=PLANNED, approved_by="alice@example.com"), Mode.RUN, PLANNED, "alice@example.com"),
+    (replace(START, planned=PLANNED), Mode.RUN, PLANNED, None),
 ]
 
 
 @pytest.mark.parametrize(("start", "mode", "planned", "approver"), MODES)
 def test_what_is_planned_and_who_approved_it_travels_to_the_runner_and_comes_back_with_the_job(
-    start: jobs.Start, mode: RunMode, planned: PlannedWork | None, approver: str | None
+    start: jobs.Start, mode: Mode, planned: PlannedWork | None, approver: str | None
 ) -> None:
     request = jobs.request_of(migration(), target(), start)
     assert (request.mode, request.planned, request.actor) == (mode, planned, approver or "shop/shop")

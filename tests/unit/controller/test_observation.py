@@ -182,6 +182,138 @@ RUNS = [
 ]
 
 
+DIGEST = f"sha256:{'0' * 64}"
+CLEAR = "the image has no folder /migratons; in / there is migrations/; correct spec.scripts.image.path"
+
+COPYING = "the container {}, which copies the scripts, ended with exit code {}: {}; nothing was run"
+
+
+def image_job(image: str = "registry/scripts:1", **extra: Any) -> dict[str, Any]:
+    made = job(spec=extra.pop("spec", None), **extra)
+    made["spec"] = {
+        "template": {"spec": {"initContainers": [{"name": "tools"}, {"name": "scripts", "image": image}]}},
+        **made["spec"],
+    }
+    return made
+
+
+def image_pod(state: dict[str, Any], container: str = "scripts", image_id: str = "", **status: Any) -> dict[str, Any]:
+    found = {"name": container, "state": state, "imageID": image_id}
+    others = [{"name": "istio-init", "state": {"terminated": terminated(1)}, "imageID": "registry/istio@sha256:1"}]
+    waiting = {"waiting": {"reason": "PodInitializing"}}
+    return pod(waiting, initContainerStatuses=[*others, found], **status)
+
+
+# The containers that copy scripts out of an image: the Job, the pod, how the run ended, and what is in its way.
+COPIED = [
+    ("pulled", image_job(), image_pod({"waiting": {"reason": "PodInitializing"}}), None, None),
+    ("at work", image_job(), image_pod({"running": {}}), None, None),
+    ("done", image_job(), image_pod({"terminated": terminated(0, reason="Completed")}), None, None),
+    (
+        "no such image",
+        image_job(),
+        image_pod({"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
+        None,
+        "ImageNotPulled: the pod cannot start because of the image of spec.scripts.image: not found",
+    ),
+    (
+        "no such image of the runner",
+        image_job(),
+        image_pod({"waiting": {"reason": "ImagePullBackOff"}}, "tools"),
+        None,
+        "ImageNotPulled: the pod cannot start because of the image of the runner: ImagePullBackOff",
+    ),
+    (
+        "a name that is none",
+        image_job(),
+        image_pod({"waiting": {"reason": "InvalidImageName"}}),
+        None,
+        "ImageNotPulled: the pod cannot start because of the image of spec.scripts.image: InvalidImageName",
+    ),
+    (
+        "no such folder",
+        image_job(),
+        image_pod({"terminated": terminated(20, CLEAR + "\n")}),
+        f"Refused ScriptsNotCopied: the scripts could not be copied: {CLEAR}",
+        None,
+    ),
+    (
+        "disk full",
+        image_job(),
+        image_pod({"terminated": terminated(10, "write /x: no space left")}),
+        "Retryable ScriptsNotCopied counted: the scripts could not be copied: write /x: no space left",
+        None,
+    ),
+    (
+        "an exit code nobody promised",
+        image_job(),
+        image_pod({"terminated": terminated(128, "exec format error", "StartError")}),
+        f"Killed RunnerKilled counted: {COPYING.format('scripts', 128, 'exec format error')}",
+        None,
+    ),
+    (
+        "killed without a word",
+        image_job(),
+        image_pod({"terminated": terminated(137, reason="OOMKilled")}, "tools"),
+        f"Killed RunnerKilled counted: {COPYING.format('tools', 137, 'OOMKilled')}",
+        None,
+    ),
+    (
+        "drained",
+        image_job(),
+        image_pod({"terminated": terminated(2)}, conditions=[condition("DisruptionTarget", "EvictionByEvictionAPI")]),
+        "Killed Evicted: the runner's pod was taken away (EvictionByEvictionAPI); this does not count as an attempt",
+        None,
+    ),
+    ("told to stop", image_job(spec={"suspend": True}), image_pod({"terminated": terminated(2)}), None, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("of", "with_pod", "end", "trouble"), [line[1:] for line in COPIED], ids=[x[0] for x in COPIED]
+)
+def test_what_is_seen_of_scripts_that_are_copied(
+    of: dict[str, Any], with_pod: dict[str, Any], end: str | None, trouble: str | None
+) -> None:
+    (found,) = runs_of([of], [with_pod])
+    assert not found.started
+    assert (f"{found.trouble.reason}: {found.trouble.message}" if found.trouble else None) == trouble
+    if found.ended is None:
+        assert end is None
+    else:
+        counted = " counted" if found.ended.counted else ""
+        assert f"{found.ended.outcome} {found.ended.reason}{counted}: {found.ended.message}" == end
+
+
+def test_a_runner_that_has_ended_counts_before_what_other_containers_did() -> None:
+    with_pod = image_pod({"terminated": terminated(0)})
+    with_pod["status"]["containerStatuses"][1]["state"] = {"terminated": terminated(0, message(Outcome.DONE))}
+    (found,) = runs_of([image_job()], [with_pod])
+    assert found.ended is not None
+    assert found.ended.outcome is RunOutcome.DONE
+
+
+# What is known of the image: what the Job asks for, what the node says, what the run is recorded with.
+IMAGES = [
+    ("not pulled yet", "r.io/s:1", "", None),
+    ("as containerd and CRI-O say it", "r.io/s:1", f"r.io/s@{DIGEST}", f"r.io/s@{DIGEST}"),
+    ("as cri-dockerd says it", "r.io/s:1", f"docker-pullable://r.io/s@{DIGEST}", f"r.io/s@{DIGEST}"),
+    ("an image that is only on the node", "s:1", DIGEST, DIGEST),
+    ("asked for with its digest", f"r.io/s:1@{DIGEST}", f"r.io/s@{DIGEST}", f"r.io/s:1@{DIGEST}"),
+]
+
+
+@pytest.mark.parametrize(("asked", "said", "expected"), [line[1:] for line in IMAGES], ids=[line[0] for line in IMAGES])
+def test_which_image_the_scripts_of_a_run_come_from(asked: str, said: str, expected: str | None) -> None:
+    (found,) = runs_of([image_job(asked)], [image_pod({"running": {}}, image_id=said)])
+    assert found.scripts_image == expected
+
+
+def test_a_run_without_an_image_has_none() -> None:
+    (found,) = runs_of([job()], [image_pod({"running": {}}, image_id=f"r.io/s@{DIGEST}")])
+    assert found.scripts_image is None
+
+
 @pytest.mark.parametrize(
     ("of", "with_pod", "started", "end", "trouble"), [line[1:] for line in RUNS], ids=[line[0] for line in RUNS]
 )

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from schema_operator.api.report import Action, Outcome, Progress
-from schema_operator.api.request import RunMode
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, SchemaMigrationStatus, State
+from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
 from schema_operator.controller.observation import Approval, Observation, Run
 from schema_operator.controller.states import STATES, TRANSITIONS, Cause, Kstatus, after
@@ -18,6 +19,7 @@ from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import (
     NO,
     NOW,
+    ago,
     ended,
     migration,
     observation,
@@ -118,6 +120,15 @@ def with_window(scene: Scene) -> Scene:
     return replace(scene, extra=scene.extra | {"now": IN_WINDOW})
 
 
+def moved(scene: Scene) -> Scene:
+    assert scene.status is not None
+    owners = [OwnerStatus(owner="shop/shop", version="1", versions=1, digest="another")]
+    told = target(**scene.policy)
+    told = replace(told, status=TargetDatabaseStatus(owners=owners, history_seen_at=ago(0)))
+    status = scene.status.model_copy(update={"history_digest": "as it was left"})
+    return replace(scene, status=status, extra={"at": told})
+
+
 def wrong(scene: Scene) -> Scene:
     problem = Refused(Reason.DUPLICATE_VERSION, "two scripts have the same version")
     return replace(scene, generation=2, extra={"problem": problem, "scripts_digest": "other"})
@@ -126,7 +137,7 @@ def wrong(scene: Scene) -> Scene:
 def planned(scene: Scene) -> Scene:
     found = with_end(RunOutcome.DONE, report=plan_report())(scene)
     (ended_run,) = found.runs
-    return replace(found, runs=(replace(ended_run, mode=RunMode.PLAN),), policy=scene.policy | APPROVALS, extra={})
+    return replace(found, runs=(replace(ended_run, mode=Mode.PLAN),), policy=scene.policy | APPROVALS, extra={})
 
 
 def told(said: Approval) -> Callable[[Scene], Scene]:
@@ -154,6 +165,7 @@ CAUSES: dict[Cause, Callable[[Scene], Scene]] = {
     Cause.DISAPPROVED: told(says(NO, created=1)),
     Cause.WINDOW_CLOSED: lambda scene: later(scene, **NIGHTLY),
     Cause.WINDOW_OPENED: with_window,
+    Cause.HISTORY_MOVED: moved,
     Cause.TARGET_GONE: lambda scene: replace(scene, extra={"target": None}),
     Cause.SCRIPTS_WRONG: wrong,
 }

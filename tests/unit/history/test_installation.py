@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from schema_operator.api.version import Version
@@ -35,3 +37,9 @@ def test_our_own_scripts_are_good_scripts_and_can_all_be_undone() -> None:
 @pytest.mark.parametrize(("installed", "known", "expected"), [("1", "2", False), ("2", "2", True), ("2.0", "2", True)])
 def test_a_control_schema_is_current_or_older(installed: str, known: str, *, expected: bool) -> None:
     assert installation.is_current(Version.parse(installed), Version.parse(known)) is expected
+
+
+def test_no_plain_string_of_our_scripts_holds_a_backslash() -> None:
+    """A function reads it by the setting of the session it is called in, which may be another than ours was."""
+    lines = [line for path in installation.folder().glob("*.sql") for line in path.read_text().splitlines()]
+    assert [line for line in lines if "\\" in line and not re.search(r"\bE'[^'\\]*\\", line)] == []

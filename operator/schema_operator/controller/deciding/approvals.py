@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schema_operator.api.report import Action, RunReport
-from schema_operator.api.request import PlannedWork, RunMode
+from schema_operator.api.request import Mode, PlannedWork
 from schema_operator.api.schema_migration import (
     PlanStatus,
     PlanStep,
@@ -106,7 +106,7 @@ def _void(one: Approval, plan: PlanStatus) -> str:
 
 def _last_done(base: SchemaMigrationStatus) -> str:
     """Give when the last run that was no plan ended well: approvals from before are an old story."""
-    done = (run for run in base.runs or () if run.outcome is RunOutcome.DONE and run.mode is not RunMode.PLAN)
+    done = (run for run in base.runs or () if run.outcome is RunOutcome.DONE and run.mode is not Mode.PLAN)
     return next((timestamp(moment(run.finished_at)) for run in done if run.finished_at), "")
 
 

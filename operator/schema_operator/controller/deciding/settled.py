@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schema_operator.api.duration import seconds
-from schema_operator.api.request import RunMode
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import Retries
 from schema_operator.controller import names
@@ -22,6 +22,7 @@ from schema_operator.controller.deciding.attempts import (
 )
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.gates import Passages, passages, soonest
+from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
     not_yet,
@@ -31,10 +32,15 @@ from schema_operator.controller.deciding.statuses import (
     timestamp,
     with_state,
 )
-from schema_operator.controller.deciding.work import work_of
+from schema_operator.controller.deciding.work import scripts_image, work_of
 from schema_operator.controller.jobs import Start
 from schema_operator.controller.observation import Observation, Target
 from schema_operator.errors import Reason
+
+_MOVED = (
+    "what is applied in the database is not what the last run left (an older backup was restored, or somebody went "
+    "back or ahead); a run looks at it"
+)
 
 
 def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
@@ -55,6 +61,9 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     last = base.runs[0] if base.runs else None
     if work is None or seen.target is None or last is None or last.work != work or last.outcome is None:
         return start(seen, base, failures=0)
+    if last.outcome not in GOES_ON and is_news(seen, last) and has_moved(seen, base):
+        unplanned = base.model_copy(update={"plan": None})
+        return start(seen, unplanned, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
     return _after(seen, base, seen.target, last, last.outcome)
 
 
@@ -75,7 +84,7 @@ def _after(
     retries = target.spec.policy.retries
     match outcome:
         case RunOutcome.DONE:
-            return start(seen, base, failures=0) if last.mode is RunMode.PLAN else ready(seen, base, last)
+            return start(seen, base, failures=0) if last.mode is Mode.PLAN else ready(seen, base, last)
         case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
             return _stalled_by_run(seen, base, last, retries)
         case RunOutcome.RETRYABLE | RunOutcome.KILLED:
@@ -87,8 +96,15 @@ def _after(
             return _again(seen, base, last, uncounted_wait(outcome, last.number))
 
 
-def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, recheck: bool = False) -> Decision:
-    """Start a run, unless a gate holds it."""
+def start(
+    seen: Observation,
+    base: SchemaMigrationStatus,
+    *,
+    failures: int,
+    recheck: bool = False,
+    why: Verdict | None = None,
+) -> Decision:
+    """Start a run, unless a gate holds it; `why` is what is said of it where it is not simply the next."""
     work = work_of(seen)
     if work is None or seen.scripts_digest is None:
         return Decision()
@@ -99,7 +115,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         # A run that would only look again at what made the resource Stalled: it stays so.
         return Decision(status=base, requeue=through.again) if recheck else _held(seen, base, through)
     plan = plan_of(seen, base)
-    mode = RunMode.PLAN if plan_is_missing(seen, base) else RunMode.RUN
+    mode = Mode.PLAN if plan_is_missing(seen, base) else Mode.RUN
     begun = Start(
         name=names.job_name(migration.name, migration.uid, work, number),
         work=work,
@@ -110,7 +126,9 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         mode=mode,
         planned=keeping_to(seen, plan, through.approved_by),
         approved_by=through.approved_by,
+        only_forward=only_forward(seen, base, work),
         emergency=through.emergency,
+        scripts_image=scripts_image(seen, base, work),
     )
     current = RunStatus(
         name=begun.name,
@@ -121,6 +139,7 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
         mode=begun.status_mode,
         approved_by=begun.approved_by,
         started_at=timestamp(seen.now),
+        scripts_image=begun.scripts_image,
     )
     following = base.model_copy(
         update={
@@ -134,9 +153,10 @@ def start(seen: Observation, base: SchemaMigrationStatus, *, failures: int, rech
     events = (*_approved(through, begun), *_emergency(begun))
     if recheck:
         return Decision(status=observed(seen, following), start=begun, events=events)
-    verdict = Verdict("False", "Progressing", f"run {begun.name} is starting")
+    verdict = why or Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | not_yet(verdict)
-    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=events)
+    told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=(*told, *events))
 
 
 def _approved(through: Passages, begun: Start) -> tuple[Event, ...]:

@@ -14,6 +14,7 @@ from schema_operator.api.schema_migration import (
     SchemaMigrationStatus,
     State,
 )
+from schema_operator.controller import images
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.observation import Observation
 from schema_operator.controller.states import STATES
@@ -39,13 +40,24 @@ def ready(seen: Observation, base: SchemaMigrationStatus, last: RunStatus) -> De
     state = State.ROLLED_BACK if last_change is Action.ROLLBACK else State.APPLIED
     message = last.message or f"version {base.version} is reached"
     verdicts = {
-        ConditionType.VALIDATED: Verdict("True", "ScriptsValid", "the scripts can be run"),
+        ConditionType.VALIDATED: Verdict("True", "ScriptsValid", _valid_sentence(seen, last)),
         ConditionType.APPLIED: Verdict("True", state, f"the schema is at version {base.version}"),
         ConditionType.VERIFIED: Verdict("True", "Verified", _verified_sentence(base)),
         ConditionType.READY: Verdict("True", state, message),
     }
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
     return Decision(status=with_state(seen, following, state, verdicts))
+
+
+def _valid_sentence(seen: Observation, last: RunStatus) -> str:
+    """Say that the scripts can be run; of those in an image which they are, where the reference does not say it."""
+    image = seen.migration.spec.scripts.image
+    if image is None or images.has_digest(image.reference):
+        return "the scripts can be run"
+    return (
+        f"the scripts of {last.scripts_image or image.reference} can be run; spec.scripts.image has no digest, so it "
+        "may come to mean other scripts, which nobody would notice before the next run; add the digest to its reference"
+    )
 
 
 def _verified_sentence(base: SchemaMigrationStatus) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from schema_operator.api.report import Action, RunReport
-from schema_operator.api.request import RunMode
-from schema_operator.api.schema_migration import RunStatus, StatementStatus
-from schema_operator.controller import names
+from schema_operator.api.request import Mode
+from schema_operator.api.schema_migration import RunStatus, SchemaMigrationStatus, StatementStatus
+from schema_operator.controller import images, names
 from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import Ended, Observation, Run
 
@@ -22,6 +22,15 @@ def work_of(seen: Observation) -> str | None:
         scripts=seen.scripts_digest,
         requested_at=seen.migration.requested_at,
     )
+
+
+def scripts_image(seen: Observation, base: SchemaMigrationStatus, work: str) -> str | None:
+    """Give the image of the scripts with the digest that runs before at this work have had; None where unknown."""
+    image = seen.migration.spec.scripts.image
+    if image is None:
+        return None
+    before = (*reversed(seen.runs), *(base.runs or ()))
+    return images.pinned(image.reference, (run.scripts_image for run in before if run.work == work))
 
 
 def unrecorded(seen: Observation) -> tuple[Run, ...]:
@@ -51,7 +60,7 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
         number=run.number,
         failures=run.failures + (1 if ended and ended.counted else 0),
         generation=run.generation,
-        mode=run.mode if run.mode is RunMode.PLAN else None,
+        mode=run.mode if run.mode is Mode.PLAN else None,
         approved_by=run.approved_by,
         action=_action(run, report) if report else None,
         outcome=ended.outcome if ended else None,
@@ -61,6 +70,7 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
         versions=list(report.versions) if report and report.versions else None,
         place=_place(report) if report else None,
         blocker=report.blocker if report else None,
+        scripts_image=run.scripts_image,
         started_at=run.created,
         finished_at=timestamp(now) if now else None,
     )
@@ -68,7 +78,7 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
 
 def _action(run: Run, report: RunReport) -> Action:
     """Give what a run did: one that only planned has done nothing, whatever its plan is about."""
-    return Action.NONE if run.mode is RunMode.PLAN else report.action
+    return Action.NONE if run.mode is Mode.PLAN else report.action
 
 
 def _place(report: RunReport) -> StatementStatus | None:

@@ -16,7 +16,7 @@ from schema_operator.api.request import AboveMaxSize, Acknowledgement, ArchivePo
 from schema_operator.errors import Failed, Location, Reason
 from schema_operator.history import store
 from schema_operator.postgres.session import OURS, Begun
-from schema_operator.postgres.sqlstate import ServerFailure
+from schema_operator.postgres.sqlstate import ServerFailure, masked
 from schema_operator.runner.transaction import Deed, Watch, commit
 from schema_operator.scripts.destruction import Kind, as_json, destroyed_by
 
@@ -35,6 +35,7 @@ NO_KEY: Final = "SO001"
 TOO_LARGE: Final = "SO002"
 ISOLATION: Final = "25000"
 """States in which the function `archive` refuses."""
+_DISK_FULL: Final = "53100"
 REMEDIES: Final = {
     NO_KEY: (
         Reason.NO_KEY,
@@ -154,8 +155,15 @@ def _answer(work: Workplace, query: sql.Composed) -> bytes:
 
 
 def _refusal(failure: ServerFailure, place: Location) -> Failed | None:
-    """Give the error of a refusal of ours; a state alone could be anybody's."""
+    """Give the error of a refusal of ours, or of a disk that is full; another state alone could be anybody's."""
     error = failure.error
+    if error.sqlstate == _DISK_FULL and not (error.raised or error.lost):
+        # Who drops a table expects it to need no room.
+        sentence = (
+            f"there is no room to archive what this statement destroys: {masked(error)}; free or add space on the "
+            "server, then run again, or set policy.archives.mode (--archives) to Off to destroy it without an archive"
+        )
+        return Failed(Reason.DISK_FULL, sentence, replace(place, sqlstate=error.sqlstate))
     if not (error.raised and (error.routine or "").startswith(_ARCHIVE) and error.sqlstate in REMEDIES):
         return None
     reason, remedy = REMEDIES[error.sqlstate]

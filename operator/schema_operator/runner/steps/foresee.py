@@ -17,11 +17,12 @@ from schema_operator.errors import Failed, Location, Reason, Refused
 from schema_operator.history import store
 from schema_operator.history.records import Direction
 from schema_operator.postgres.queries import identifier
+from schema_operator.postgres.sqlstate import ServerFailure, Verdict, explain
 from schema_operator.runner.report import Step
 from schema_operator.runner.steps.archives import ISOLATION, NO_KEY, REMEDIES, TOO_LARGE, archiving
 from schema_operator.runner.steps.rollback import stored_down
 from schema_operator.runner.steps.scripted import place_of
-from schema_operator.runner.transaction import look
+from schema_operator.runner.transaction import failed, look
 from schema_operator.scripts.destruction import as_json, destroyed_by
 from schema_operator.scripts.units import units_of
 
@@ -75,26 +76,53 @@ class _Foreseen(msgspec.Struct, frozen=True):
     sentence: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """What the scripts of a plan destroy, and put back."""
+
+    destroying: tuple[_Destroying, ...]
+    restores: tuple[str, ...]
+    texts: tuple[str, ...]
+    """Of all statements, in their order."""
+
+
 def foresee_archives(work: Workplace, decided: Plan) -> None:
     """Look at all that pending scripts will destroy.
 
     Raises `Refused`: NoKey, ArchiveTooLarge, TransactionControl, and PermissionDenied with the GRANTs to run.
     """
-    if not work.request.archives.archives or not (decided.rollbacks or decided.applies):
-        return
-    scripts = tuple(_scripts(work, decided))
+    if pending := _pending(work, decided):
+        try:
+            foreseen = look(work, partial(_asked, work, pending), pinned=True)
+        except Failed as known:
+            raise Refused(known.reason, known.sentence, known.location) from None
+        _judge_all(work, pending, foreseen)
+
+
+def foresee_first_archives(work: Workplace, decided: Plan) -> None:
+    """Do the same for a first run, in the open transaction that has just made the control schema.
+
+    Raises as `foresee_archives` does, and `ServerFailure` where another attempt may help.
+    """
+    if pending := _pending(work, decided):
+        try:
+            foreseen = _asked(work, pending)
+        except ServerFailure as failure:
+            if explain(failure.error).verdict is Verdict.TRY_AGAIN:
+                raise
+            work.session.rollback()
+            known = failed(work, failure)
+            raise Refused(known.reason, known.sentence, known.location) from None
+        _judge_all(work, pending, foreseen)
+
+
+def _pending(work: Workplace, decided: Plan) -> _Pending | None:
+    if not work.request.archives.archives:
+        return None
     texts: list[str] = []
-    found = tuple(one for script in scripts for one in _destroying(script, texts))
-    restores = [one.version.text for one in decided.rollbacks]
-    if not found and not restores:
-        return
-    try:
-        foreseen = look(work, partial(_asked, work, found, restores), pinned=True)
-    except Failed as failed:
-        raise Refused(failed.reason, failed.sentence, failed.location) from None
-    for one, things in foreseen:
-        for thing in things:
-            _judge(work, one, thing, texts[: one.before])
+    found = tuple(one for script in _scripts(work, decided) for one in _destroying(script, texts))
+    restores = tuple(one.version.text for one in decided.rollbacks)
+    return _Pending(found, restores, tuple(texts)) if found or restores else None
 
 
 def _scripts(work: Workplace, decided: Plan) -> Iterator[_Script]:
@@ -125,10 +153,9 @@ def _destroying(script: _Script, texts: list[str]) -> Iterator[_Destroying]:
             sets_path = sets_path or _SETS_PATH.search(statement.sql) is not None
 
 
-def _asked(
-    work: Workplace, found: tuple[_Destroying, ...], restores: list[str]
-) -> list[tuple[_Destroying, list[_Foreseen]]]:
-    """Ask the server, in a transaction; nothing where it has no control schema yet, as before the first run."""
+def _asked(work: Workplace, pending: _Pending) -> list[tuple[_Destroying, list[_Foreseen]]]:
+    """Ask the server, in a transaction; nothing where it has no control schema yet, as in a plan of the first run."""
+    found, restores = pending.destroying, pending.restores
     enough = store.archive_rights(work.session)
     if enough is None or not (found or any(store.restorable(work.session, version) for version in restores)):
         return []
@@ -140,7 +167,13 @@ def _asked(
     return [(found[number - 1], msgspec.json.decode(text, type=list[_Foreseen])) for number, text in answers]
 
 
-def _judge(work: Workplace, one: _Destroying, thing: _Foreseen, before: list[str]) -> None:
+def _judge_all(work: Workplace, pending: _Pending, foreseen: list[tuple[_Destroying, list[_Foreseen]]]) -> None:
+    for one, things in foreseen:
+        for thing in things:
+            _judge(work, one, thing, pending.texts[: one.before])
+
+
+def _judge(work: Workplace, one: _Destroying, thing: _Foreseen, before: tuple[str, ...]) -> None:
     if one.isolated:
         reason, remedy = REMEDIES[ISOLATION]
         raise Refused(
@@ -158,7 +191,7 @@ def _judge(work: Workplace, one: _Destroying, thing: _Foreseen, before: list[str
         work.reporter.note(Step.PLANNING, f"{thing.what} would be archived", version=one.place.version)
 
 
-def _may_change(thing: _Foreseen, before: list[str]) -> bool:
+def _may_change(thing: _Foreseen, before: tuple[str, ...]) -> bool:
     """Whether a statement before may change what is wrong with a table."""
     name = thing.name.rpartition(".")[2].strip('"').lower()
     pattern = _CHANGES[thing.problem or ""]

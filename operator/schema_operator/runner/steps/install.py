@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schema_operator.errors import Failed, Location, Reason, Refused
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 _NOT_OURS = (Reason.ALREADY_EXISTS, Reason.OBJECT_NOT_FOUND)
 
 
-def history_of(work: Workplace, before_first: Callable[[], None]) -> Reading:
+def history_of(work: Workplace, before_first: Callable[[], None], before_first_commit: Callable[[], None]) -> Reading:
     """Read the history, after installing or upgrading what is missing to read it.
 
-    Where the control schema is as it should be, which is nearly always, that is one query. `before_first` is called
-    where there is none at all, and may refuse what would then be the first run.
+    Where the control schema is as it should be, which is nearly always, that is one query. Where
+    there is none at all, `before_first` is called before it is installed, and `before_first_commit` in the transaction
+    that installs it: both may refuse what would then be the first run, and leave nothing there.
     Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
     """
     try:
@@ -39,7 +41,7 @@ def history_of(work: Workplace, before_first: Callable[[], None]) -> Reading:
         if installed is None:
             before_first()
         if missing := installation.missing(installation.scripts(), installed):
-            _install(work, missing, installed)
+            _install(work, missing, installed, before_first_commit if installed is None else None)
         return look(work, lambda: store.read(work.session), pinned=True)
     except Failed as failed:
         raise _refused(work, failed) from None
@@ -83,6 +85,42 @@ def present_history(work: Workplace) -> History:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A control schema as it is found."""
+
+    history: History
+    """What is applied; of a control schema that is not current, nothing else."""
+    current: bool
+    """Whether it has the newest version this program knows, so that a run upgrades nothing."""
+
+
+def present_as_it_is(work: Workplace) -> Present | None:
+    """Read what is applied, also from an older control schema, and install nothing; None where there is none.
+
+    Raises `Refused`: ControlSchemaNewer, ControlSchemaDamaged, PermissionDenied with the GRANT to run.
+    """
+    known = installation.newest()
+    try:
+        reading = _present(work)
+        if reading is not None and installation.is_current(reading.control, known):
+            return Present(reading.history, current=True)
+        installed = look(work, lambda: _installed(work), pinned=True)
+        if installed is None:
+            return None
+        if installation.is_current(installed, known):  # and yet it cannot be read
+            return Present(look(work, lambda: store.read(work.session), pinned=True).history, current=True)
+        return Present(look(work, lambda: store.read_applied(work.session), pinned=True), current=False)
+    except Failed as failed:
+        raise _refused(work, failed) from None
+
+
+def require_installable(work: Workplace) -> None:
+    """Refuse where the role could not make the control schema; raises `Refused(PermissionDenied)` with the GRANT."""
+    if not look(work, lambda: store.may_install(work.session), pinned=True):
+        raise _denied(work, look(work, lambda: store.access(work.session), pinned=True))
+
+
 def require_recordable(work: Workplace) -> None:
     """Refuse, before a script has run for hours, where the role could not write into the history that it has done so.
 
@@ -93,7 +131,12 @@ def require_recordable(work: Workplace) -> None:
         raise _denied(work, access)
 
 
-def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | None) -> None:
+def _install(
+    work: Workplace,
+    missing: tuple[Script, ...],
+    installed: Version | None,
+    before_commit: Callable[[], None] | None,
+) -> None:
     newest = missing[-1].version
 
     def body(begun: Begun) -> None:
@@ -106,6 +149,8 @@ def _install(work: Workplace, missing: tuple[Script, ...], installed: Version | 
             )
             if transaction != begun.transaction:
                 raise transaction_ended(Location(file=script.up.file))
+        if before_commit is not None:
+            before_commit()
 
     try:
         commit(work, Deed(body, lambda: _has(work, newest), "the control schema", OURS))
