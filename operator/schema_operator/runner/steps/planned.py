@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 def summarise(work: Workplace, decided: Plan) -> None:
     """Put the plan in short among the findings; raises as `transaction.look` does."""
+    at_work = work.findings.blocker  # each transaction that gets through forgets who was in the way
     summary = PlanSummary(
         digest=_digest(work, work.history.applied, _steps(work, decided)),
         position=look(work, lambda: _position(work), pinned=True),
@@ -31,7 +32,7 @@ def summarise(work: Workplace, decided: Plan) -> None:
         applies=len(decided.applies),
         recorded=len(decided.baseline),
     )
-    work.findings = replace(work.findings, summary=summary)
+    work.findings = replace(work.findings, summary=summary, blocker=at_work)
 
 
 def require_planned(work: Workplace, decided: Plan, scripts: ScriptSet, *, first: bool = False) -> None:
