@@ -26,6 +26,9 @@ Jobs: credentials are mounted into the runner's pod by reference. */}}
   resources: [schemamigrations, targetdatabases]
   verbs: [get, list, watch]
 - apiGroups: [schema-operator.dev]
+  resources: [migrationapprovals]
+  verbs: [list, watch]
+- apiGroups: [schema-operator.dev]
   resources: [schemamigrations/status, targetdatabases/status]
   verbs: [patch]
 # An owner reference that blocks deletion needs this where OwnerReferencesPermissionEnforcement is on.

@@ -74,7 +74,7 @@ class Cluster:
         """Tell whether the CustomResourceDefinitions are installed."""
         found = await self._read(_OURS)
         served = {item["name"] for item in (found or {}).get("resources", ())}
-        return {"schemamigrations", "targetdatabases"} <= served
+        return {"schemamigrations", "targetdatabases", "migrationapprovals"} <= served
 
     async def migration(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a SchemaMigration; None where there is none."""
@@ -103,6 +103,10 @@ class Cluster:
             if not following:
                 return found
             query = [("limit", str(PAGE)), ("continue", following)]
+
+    async def approvals(self, namespace: str) -> list[dict[str, Any]]:
+        """List the MigrationApprovals of a namespace."""
+        return await self._list(f"{_OURS}/namespaces/{namespace}/migrationapprovals")
 
     async def has_migration(self, namespace: str, name: str) -> bool:
         """Tell whether there is a SchemaMigration of that name, without reading its scripts."""

@@ -200,6 +200,7 @@ def register(
     kopf.on.cleanup(registry=registry)(_close)
     kopf.on.event(GROUP, API_VERSION, "schemamigrations", registry=registry)(_migration)
     kopf.on.event(GROUP, API_VERSION, "targetdatabases", registry=registry)(_target)
+    kopf.on.event(GROUP, API_VERSION, "migrationapprovals", registry=registry)(_approval)
     ours = {names.MANAGED_BY: names.OPERATOR}
     kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
@@ -262,6 +263,10 @@ async def _target(
         memo.office.target_deleted(key)
     else:
         memo.office.target_changed(key, Heard.of(body))
+
+
+async def _approval(*, memo: kopf.Memo, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
+    memo.office.migrations.put((namespace or "", spec.get("migration", "")))
 
 
 async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:

@@ -24,6 +24,8 @@ from schema_operator.api.request import (
     BatchLimits,
     ConnectionFiles,
     LockLimits,
+    Mode,
+    PlannedWork,
     Requirements,
     RunRequest,
     ScriptFolder,
@@ -69,6 +71,16 @@ class Start:
     """Why it begins although no maintenance window is open."""
     scripts_image: str | None = None
     """The image the scripts are in, with its digest, where that is known."""
+    mode: Mode = Mode.RUN
+    planned: PlannedWork | None = None
+    """The plan it keeps to, where one was made."""
+    approved_by: str | None = None
+    """Who approved that plan, where somebody had to."""
+
+    @property
+    def status_mode(self) -> Mode | None:
+        """The mode as the status has it, where most runs have none."""
+        return Mode.PLAN if self.mode is Mode.PLAN else None
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -79,7 +91,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
     )
     return RunRequest(
         run=start.name,
-        actor=owner.owner,
+        actor=start.approved_by or owner.owner,
         resource=owner,
         connection=connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
@@ -99,6 +111,8 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         baseline=spec.baseline,
         allow=tuple(spec.allow or ()),
         batches=_batch_limits(spec.batches),
+        mode=start.mode,
+        planned=start.planned,
         only_forward=start.only_forward,
     )
 
@@ -172,13 +186,7 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "name": start.name,
             "namespace": migration.namespace,
             "labels": _labels(migration, start),
-            "annotations": {
-                names.MIGRATION: migration.name,
-                names.NUMBER: str(start.number),
-                names.FAILURES: str(start.failures),
-                names.GENERATION: str(migration.generation),
-                names.RECHECK: "true" if start.recheck else "false",
-            },
+            "annotations": _annotations(migration, start),
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{API_VERSION}",
@@ -207,6 +215,20 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
                 scripts_image=start.scripts_image,
             ),
         },
+    }
+
+
+def _annotations(migration: Migration, start: Start) -> dict[str, str]:
+    approved = {names.APPROVED_BY: start.approved_by} if start.approved_by is not None else {}
+    planning = {names.MODE: start.mode.value} if start.mode is Mode.PLAN else {}
+    return {
+        names.MIGRATION: migration.name,
+        names.NUMBER: str(start.number),
+        names.FAILURES: str(start.failures),
+        names.GENERATION: str(migration.generation),
+        names.RECHECK: "true" if start.recheck else "false",
+        **planning,
+        **approved,
     }
 
 

@@ -20,6 +20,7 @@ from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import inspection_job, jobs, names, source
 from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, ApiError, Cluster
 from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.inspecting import FLIGHT_SECONDS, StartInspection, TargetSeen, decide_target
 from schema_operator.controller.deciding.settled import not_started
@@ -32,6 +33,7 @@ from schema_operator.controller.observation import (
     Observation,
     Run,
     Target,
+    approvals_of,
     migration_of,
     migration_status_of,
     runs_of,
@@ -153,22 +155,26 @@ class Performer:
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
-        (target, problem), job_list, pod_list, seen = await asyncio.gather(
+        (target, problem), job_list, pod_list, found = await asyncio.gather(
             self._target(migration.namespace, migration.spec.database.name),
             self.cluster.jobs(migration.namespace, selector),
             self.cluster.pods(migration.namespace, selector),
             self._source(migration),
         )
         runs = runs_of(job_list, pod_list)
-        return Observation(
+        seen = Observation(
             migration=migration,
             target=target,
-            scripts_digest=seen.digest,
-            problem=problem or seen.problem,
+            scripts_digest=found.digest,
+            problem=problem or found.problem,
             runs=runs,
             progress=await self._progress(migration, runs),
             now=datetime.now(UTC),
         )
+        if not asks_for_plans(seen):
+            return seen
+        approvals = approvals_of(await self.cluster.approvals(migration.namespace), migration.name)
+        return replace(seen, approvals=approvals, now=datetime.now(UTC))
 
     async def _target(self, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
         body = await self.cluster.target(namespace, name)

@@ -52,6 +52,10 @@ class Stage:
         self._said("target")
         return TARGET
 
+    async def approvals(self, *_: str) -> list[dict[str, Any]]:
+        self._said("approvals")
+        return []
+
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return self.job_list
 
@@ -193,3 +197,17 @@ async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their
     end = Ended(outcome=RunOutcome.KILLED, message="it ended")
     await asyncio.gather(*(at_work._write_target(seen, reported(name, end)) for name in names_of))
     assert {item["migration"] for item in status["runs"]} == set(names_of)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("rule", "looks"), [("Automatic", 0), ("Required", 1)])
+async def test_approvals_are_looked_for_where_the_policy_asks_for_them(
+    monkeypatch: pytest.MonkeyPatch, rule: str, looks: int
+) -> None:
+    """Each look at a migration asks the API server a few things; where nothing waits, this is none of them."""
+    spec = {**TARGET["spec"], "policy": {"approval": {"rollback": rule}}}
+    monkeypatch.setitem(TARGET, "spec", spec)
+    stage = Stage()
+    await performer(stage).migration(KEY)
+    assert stage.calls.count("approvals") == looks
+    assert ("mode" in stage.statuses[0]["currentRun"]) is bool(looks)
