@@ -78,6 +78,7 @@ def _transition_row(one: Transition) -> str:
 def _drawn(one: Transition) -> list[State]:
     usual = {
         State.PLANNING: [State.PENDING],
+        State.AWAITING_APPROVAL: [State.PLANNING],
         State.APPLYING: [State.PLANNING],
         State.ROLLING_BACK: [State.PLANNING],
         State.VERIFYING: [State.APPLYING, State.ROLLING_BACK],

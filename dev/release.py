@@ -26,20 +26,21 @@ def install(
     *,
     crds: bool = True,
     watch_config_maps: bool = False,
+    more: Sequence[str] = (),
 ) -> str:
     """Install or upgrade the operator and wait until it is ready; give the image it runs.
 
     `name` is that of the release and of its namespace. With `namespaces` it works in these only; without `crds` it uses
-    the definitions that are there.
-    `watch_config_maps` is a value of the chart. Raises CalledProcessError where helm fails, with its words shown.
+    the definitions that are there; `watch_config_maps` and `more` are further values of the chart. Raises
+    CalledProcessError where helm fails, with its words shown.
     """
     built = image()
     if "IMAGE" not in os.environ:
         cluster.load_docker_image(built)
     repository, _, tag = built.rpartition(":")
     values = [f"image.repository={repository}", f"image.tag={tag}", f"crds.enabled={str(crds).lower()}"]
-    values += [f"watchConfigMaps={str(watch_config_maps).lower()}"]
     values += [f"watchNamespaces={{{','.join(namespaces)}}}"] if namespaces else []
+    values += [f"watchConfigMaps={str(watch_config_maps).lower()}", *more]
     helm(
         cluster,
         *(

@@ -33,6 +33,7 @@ class Reason(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"
     SECRET_KEY_NOT_FOUND = "SecretKeyNotFound"
     SOURCE_CHANGED = "SourceChanged"
+    PLAN_CHANGED = "PlanChanged"
     SCRIPTS_NOT_COPIED = "ScriptsNotCopied"
     EMPTY_SOURCE = "EmptySource"
     EMPTY_MIGRATION = "EmptyMigration"

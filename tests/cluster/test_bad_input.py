@@ -9,6 +9,8 @@ import pytest
 from support.operator import CANARY, Shop, conditions, database, kubectl_json, message, migration
 
 GOOD = {"version": "1", "name": "good", "up": "CREATE TABLE good ();", "down": "DROP TABLE good;"}
+SOON_SECONDS = 30.0
+"""Within which a pod that cannot start is named."""
 PARTS = {
     "host": "postgres.postgres.svc",
     "database": "postgres",
@@ -63,6 +65,12 @@ CONNECTIONS: list[tuple[str, Any, str, tuple[str, ...]]] = [
     ("wrong password", lambda shop: uri_of(shop, password=f"wrong-{CANARY}"), "AuthFailed", ("owner",)),
     ("no such database", lambda shop: uri_of(shop, database="nowhere"), "DatabaseNotFound", ("nowhere",)),
     (
+        "a server without TLS",
+        lambda shop: shop.secret(uri=f"{shop.uri()}?sslmode=require"),
+        "TlsFailed",
+        ("TLS",),
+    ),
+    (
         "malformed URI",
         lambda shop: shop.secret(uri=f"postgresql://a:{CANARY}@h/d?nonsense=1"),
         "InvalidConnection",
@@ -88,6 +96,7 @@ def test_a_bad_connection_is_refused_and_the_password_never_shown(
     shop.has_no(CANARY)
 
 
+@pytest.mark.fault(41)
 def test_a_secret_that_is_mended_is_used_without_any_change_of_the_resource(shop: Shop) -> None:
     uri_of(shop, password="wrong")
     shop.migrate(GOOD)
@@ -97,6 +106,7 @@ def test_a_secret_that_is_mended_is_used_without_any_change_of_the_resource(shop
     assert status["version"] == "1"
 
 
+@pytest.mark.fault(42)
 def test_an_unreachable_host_is_tried_again_and_named(shop: Shop) -> None:
     shop.apply(database(policy={"retries": {"limit": 1, "backoff": "1s", "maxBackoff": "1s"}}))
     uri_of(shop, host="postgres.postgres.svc:5433")
@@ -163,10 +173,35 @@ def test_a_config_map_that_does_not_exist_is_named_and_used_when_it_appears(shop
 def test_a_runner_image_that_does_not_exist_is_named_and_can_be_corrected(shop: Shop) -> None:
     shop.apply(database(runner={"image": "localhost/there-is-no-such:image"}))
     shop.migrate(GOOD)
-    status = shop.until(lambda found: conditions(found["status"]).get("Ready") == "False ImageNotPulled")
+    status = shop.until(
+        lambda found: conditions(found["status"]).get("Ready") == "False ImageNotPulled", patience=SOON_SECONDS
+    )
     assert "there-is-no-such" in message(status)
     shop.apply(database())
     assert conditions(shop.settled())["Ready"] == "True Applied"
+
+
+def test_a_pod_that_no_node_takes_is_named_and_can_be_corrected(shop: Shop) -> None:
+    shop.apply(database(runner={"nodeSelector": {"disk": "there-is-none"}}))
+    shop.migrate(GOOD)
+    status = shop.until(
+        lambda found: conditions(found["status"]).get("Ready") == "False Unschedulable", patience=SOON_SECONDS
+    )
+    assert "not scheduled" in message(status)
+    shop.apply(database())
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+
+
+@pytest.mark.fault(42)
+def test_a_host_that_has_no_address_is_named(shop: Shop) -> None:
+    shop.apply(database(policy={"retries": {"limit": 0}}))
+    uri_of(shop, host="nowhere.postgres.svc:5432")
+    shop.migrate(GOOD)
+    status = shop.settled()
+    assert conditions(status)["Stalled"] == "True RetriesExhausted"
+    assert status["runs"][0]["reason"] == "Unreachable"
+    assert "nowhere.postgres.svc" in message(status)
+    shop.has_no(CANARY)
 
 
 INLINE = {"inline": [GOOD]}

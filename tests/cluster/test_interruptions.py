@@ -1,9 +1,16 @@
 """What is killed, deleted or meets another in the middle."""
 
+import json
+import random
 import threading
+import time
 from typing import Any
 
-from support.operator import Shop, conditions, database
+import pytest
+
+from support.operator import Shop, conditions, database, message
+
+OPERATOR = ("-n", "schema-operator")
 
 SLOW = {"version": "1", "up": "CREATE TABLE slow (); SELECT pg_sleep(5);", "down": "DROP TABLE slow;"}
 
@@ -12,6 +19,7 @@ def at_work(found: dict[str, Any]) -> bool:
     return bool(found.get("status", {}).get("progress", {}).get("step") == "Applying")
 
 
+@pytest.mark.fault(31)
 def test_the_operator_is_deleted_in_the_middle_of_a_run(shop: Shop) -> None:
     shop.migrate(SLOW)
     shop.until(at_work)
@@ -23,6 +31,7 @@ def test_the_operator_is_deleted_in_the_middle_of_a_run(shop: Shop) -> None:
     assert [run["outcome"] for run in status["runs"]] == ["Done"]
 
 
+@pytest.mark.fault(1)
 def test_the_runner_is_killed_in_the_middle_and_the_next_attempt_applies_once(shop: Shop) -> None:
     shop.migrate(SLOW)
     shop.until(at_work)
@@ -36,6 +45,7 @@ def test_the_runner_is_killed_in_the_middle_and_the_next_attempt_applies_once(sh
     assert len(outcomes) > 1
 
 
+@pytest.mark.fault(39)
 def test_the_job_is_deleted_before_its_end_is_read(shop: Shop) -> None:
     shop.migrate(SLOW)
     shop.until(at_work)
@@ -46,6 +56,7 @@ def test_the_job_is_deleted_before_its_end_is_read(shop: Shop) -> None:
     assert shop.versions() == ["1"]
 
 
+@pytest.mark.fault(36)
 def test_a_change_of_the_spec_during_a_run_is_done_after_it(shop: Shop) -> None:
     shop.migrate(SLOW)
     shop.until(at_work)
@@ -134,3 +145,112 @@ def test_a_run_is_suspended_in_the_middle_and_goes_on_when_it_may(shop: Shop) ->
     kept = shop.until(lambda found: found["status"]["observedGeneration"] == found["metadata"]["generation"])
     assert conditions(kept)["Ready"] == "True Applied"
     assert kept["runs"] == status["runs"]
+
+
+@pytest.mark.fault(32)
+def test_the_operator_and_the_runner_are_killed_together(shop: Shop) -> None:
+    shop.migrate(SLOW)
+    shop.until(at_work)
+    now = ("--grace-period=0", "--force", "--wait=false")
+    shop.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=runner", *now)
+    shop.cluster.kubectl(*OPERATOR, "delete", "pod", "-l", "app.kubernetes.io/component=controller", *now)
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert shop.versions() == ["1"]
+    assert len(shop.jobs()) == len(status["runs"]) == 2
+
+
+@pytest.mark.fault(31)
+def test_the_operator_is_killed_again_and_again_while_several_runs_are_at_work(shop: Shop) -> None:
+    seed = random.randrange(1_000_000)  # noqa: S311 (moments, not secrets)
+    moments = random.Random(seed)  # noqa: S311 (the same)
+    number = 4
+    for one in range(1, number + 1):
+        script = {"version": str(one), "up": f"CREATE TABLE t{one} (); SELECT pg_sleep(2);"}
+        shop.apply(database(f"db{one}", policy={"outOfOrder": "Allow"}))
+        shop.migrate(script, name=f"m{one}", database={"name": f"db{one}"})
+    for _ in range(3):
+        time.sleep(moments.uniform(0.0, 4.0))
+        shop.cluster.kubectl(
+            *(*OPERATOR, "delete", "pod", "-l", "app.kubernetes.io/component=controller"),
+            *("--grace-period=0", "--force", "--wait=false"),
+        )
+    for one in range(1, number + 1):
+        assert conditions(shop.settled(f"m{one}"))["Ready"] == "True Applied", f"seed {seed}"
+    assert sorted(shop.versions()) == [str(one) for one in range(1, number + 1)], f"seed {seed}"
+    jobs = [job["metadata"] for job in shop.jobs()]
+    started = [(job["annotations"]["schema-operator.dev/migration"], job["name"]) for job in jobs]
+    assert len({migration for migration, _ in started}) == len(started) == number, f"seed {seed}: {started}"
+
+
+@pytest.mark.fault(2)
+def test_an_eviction_is_no_failure_of_an_attempt(shop: Shop) -> None:
+    """`kubectl drain` does the same for every pod of a node."""
+    shop.apply(database(policy={"retries": {"limit": 0}}))
+    shop.migrate(SLOW)
+    shop.until(at_work)
+    (pod,) = shop.pods()
+    name = pod["metadata"]["name"]
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": shop.namespace},
+    }
+    path = f"/api/v1/namespaces/{shop.namespace}/pods/{name}/eviction"
+    shop.kubectl("create", "--raw", path, "-f", "-", input=json.dumps(eviction))
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert status["runs"][0]["outcome"] == "Done"
+    assert {run["failures"] for run in status["runs"]} == {0}
+    assert len(status["runs"]) == 2
+    assert shop.versions() == ["1"]
+
+
+@pytest.mark.fault(6)
+def test_a_runner_without_enough_memory_is_named_with_what_to_raise(shop: Shop) -> None:
+    little = {"requests": {"memory": "20Mi"}, "limits": {"memory": "20Mi"}}
+    shop.apply(database(policy={"retries": {"limit": 0}}, runner={"resources": little}))
+    shop.migrate(SLOW)
+    status = shop.settled()
+    assert conditions(status)["Stalled"] == "True RetriesExhausted"
+    assert status["runs"][0]["reason"] == "OOMKilled"
+    for part in ("OOMKilled", "limits.memory"):
+        assert part in message(status)
+    assert not shop.has_history()
+    shop.apply(database())
+    assert conditions(shop.settled())["Ready"] == "True Applied"
+
+
+@pytest.mark.fault(35)
+def test_others_that_write_to_the_resource_all_the_time_lose_nothing(shop: Shop) -> None:
+    """Each write makes what the controller has read out of date; the spec changes in the middle too."""
+    done = threading.Event()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        while not done.is_set():
+            shop.kubectl("annotate", "sm", "shop", f"other={written}", "--overwrite")
+            written += 1
+
+    shop.migrate(SLOW)
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        shop.until(at_work)
+        shop.migrate(SLOW, {"version": "2", "up": "CREATE TABLE two ();"})
+        status = shop.until(lambda found: found["status"].get("version") == "2")
+    finally:
+        done.set()
+        for writer in writers:
+            writer.join()
+    assert written > 10
+    status = shop.settled()
+    found = shop.get()
+    assert found["status"]["observedGeneration"] == found["metadata"]["generation"]
+    assert found["metadata"]["annotations"]["other"]
+    assert conditions(status)["Ready"] == "True Applied"
+    assert [run["versions"] for run in status["runs"]] == [["2"], ["1"]]
+    assert shop.versions() == ["1", "2"]
+    assert len(shop.jobs()) == 2

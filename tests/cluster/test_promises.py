@@ -57,7 +57,7 @@ def allowed(cluster: Cluster, verb: str, kind: str, account: str, *place: str) -
 @pytest.mark.parametrize("verb", ["get", "list", "watch"])
 def test_the_operator_can_read_no_secret(operator: Cluster, verb: str) -> None:
     assert not allowed(operator, verb, "secrets", ACCOUNT, "--all-namespaces")
-    assert allowed(operator, verb, "jobs", ACCOUNT, "--all-namespaces")
+    assert allowed(operator, "list", "jobs", ACCOUNT, "--all-namespaces")
 
 
 def test_the_runner_has_no_token_and_no_rights(shop: Shop) -> None:

@@ -8,9 +8,11 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import psycopg
 import pytest
 
+from schema_operator.api.request import Mode, PlannedWork, Resource, RunRequest, ScriptFolder
 from schema_operator.history import installation
 from schema_operator.scripts.statements import statements_of
 from support import psql
@@ -46,6 +48,30 @@ def _run(database: Database, source: Source | None) -> None:
     assert source is not None
     for statement in statements_of(source):
         database.execute(statement.sql)
+
+
+def test_a_plan_that_nothing_may_run_before_upgrades_the_history_and_nothing_else(
+    database: Database, product: Product, tmp_path: Path
+) -> None:
+    """A person is told to run anything once. Where a plan must be approved before anything runs, nobody would."""
+    install_released(database)
+    folder = write(tmp_path / "scripts", FILES)
+    request = RunRequest(
+        run="plan-1",
+        actor="shop/shop",
+        resource=Resource(namespace="shop", name="shop"),
+        folders=(ScriptFolder(path=str(folder), label=""),),
+    )
+    assert product.run("--scripts", folder, "--plan").report.reason == "ControlSchemaOlder"
+    ended = product.request(tmp_path, msgspec.structs.replace(request, mode=Mode.PLAN))
+    assert (ended.code, ended.report.versions) == (0, ())
+    assert [one.version for one in ended.report.plan or ()] == ["2"]
+    assert NEWEST in control_versions(database)
+    assert database.applied() == ["1"]
+    summary = ended.report.planned
+    assert summary is not None
+    planned = PlannedWork(digest=summary.digest, position=summary.position)
+    assert product.request(tmp_path, msgspec.structs.replace(request, planned=planned)).report.versions == ("2",)
 
 
 def test_the_released_script_is_the_one_that_is_shipped() -> None:

@@ -100,6 +100,7 @@ def _refused(ended: Ended) -> bool:
     return (ended.code, ended.report.reason) == (20, "TlsFailed")
 
 
+@pytest.mark.fault(42)
 @pytest.mark.parametrize("form", [_by_parts, _by_uri], ids=["by parts", "by URI"])
 def test_an_authority_without_a_mode_must_have_signed_the_certificate(
     secured: Secured, tmp_path: Path, form: Callable[[Secured, TlsFiles], ConnectionFiles]
@@ -109,6 +110,7 @@ def test_an_authority_without_a_mode_must_have_signed_the_certificate(
     assert right.code == 0, right
 
 
+@pytest.mark.fault(42)
 def test_an_authority_without_a_mode_must_have_signed_for_this_host(secured: Secured, tmp_path: Path) -> None:
     other_name = _by_parts(secured, TlsFiles(ca=_file(secured, "right.crt")), host="localhost")
     assert _refused(_run(secured, tmp_path, other_name))
@@ -116,6 +118,7 @@ def test_an_authority_without_a_mode_must_have_signed_for_this_host(secured: Sec
     assert _run(secured, tmp_path, other_name).code == 0
 
 
+@pytest.mark.fault(42)
 def test_a_mode_that_is_given_counts(secured: Secured, tmp_path: Path) -> None:
     wrong = _file(secured, "wrong.crt")
     assert _run(secured, tmp_path, _by_uri(secured, TlsFiles(ca=wrong), "?sslmode=disable")).code == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import Action, Outcome, Progress, Server, VerificationReport, VerificationResult
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import Inspection, OwnerStatus, TargetDatabaseSpec, TargetDatabaseStatus
 from schema_operator.controller import names
@@ -26,6 +27,7 @@ from schema_operator.controller.target import PASSING, first_status, status_afte
 from schema_operator.errors import Reason, Refused
 from support.kstatus import Kstatus
 from unit.controller.scenes import (
+    NO,
     NOW,
     SPEC,
     UID,
@@ -33,9 +35,12 @@ from unit.controller.scenes import (
     ended,
     migration,
     observation,
+    plan,
+    plan_report,
     recorded,
     report,
     run,
+    says,
     target,
     work,
 )
@@ -49,14 +54,6 @@ class Shown:
     item: dict[str, Any]
     kstatus: Kstatus
     health: str
-
-
-COMING = {
-    "AwaitingApproval": "the plan 5c0ffee waits for a MigrationApproval",
-    "Rejected": "the plan 5c0ffee was rejected by anna: not before the sale; change the spec",
-}
-"""States that the product does not have yet, with their sentences. Who adds one makes its line with the deciding code
-and takes it out here: a test fails until then."""
 
 
 def migration_object(
@@ -95,7 +92,7 @@ def _object(
 
 def migrations() -> list[Shown]:
     """Give every state of a SchemaMigration."""
-    return [*_unseen(), *_working(), *_ended(), *_waiting(), *_held(), *_by_controller(), *_deleted(), *_coming()]
+    return [*_unseen(), *_working(), *_ended(), *_waiting(), *_held(), *_by_controller(), *_deleted()]
 
 
 def targets() -> list[Shown]:
@@ -268,14 +265,24 @@ def _held() -> Iterator[Shown]:
     nightly: dict[str, Any] = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
     closed = target(windows=[nightly])
     frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
-    emergency: dict[str, Any] = {"emergency": {"reason": "incident 4711"}}
     other, ahead = Neighbour(name="other", exists=False), Ahead(name="shop/other", at_work=True)
+    asking = target(approval={"apply": "Required"})
+    planned = migration(status=recorded(RunOutcome.DONE, mode="Plan").model_copy(update={"plan": plan()}))
+    planning = (run(mode=Mode.PLAN),)
+    ended_plan = (run(mode=Mode.PLAN, ended=ended(report=plan_report())),)
+    approved = (run(2, approved_by="alice", ended=ended(report=report())),)
     lines = [
         ("suspended", observation(migration(suspend=True)), "Suspended"),
+        ("a plan is made", observation(runs=planning, at=asking), "Progressing"),
+        ("a plan was made, and waits", observation(runs=ended_plan, at=asking), "Suspended"),
+        ("a plan waits for an approval", observation(planned, at=asking), "Suspended"),
+        ("a plan is approved", observation(planned, at=asking, approvals=(says(),)), "Progressing"),
+        ("a plan is rejected", observation(planned, at=asking, approvals=(says(NO),)), "Degraded"),
+        ("an approved plan is carried out", observation(planned, runs=approved, at=asking), "Healthy"),
         ("a window is closed", observation(at=closed), "Suspended"),
         ("a freeze is on", observation(at=frozen), "Suspended"),
         ("a window is open", observation(at=closed, now=NOW.replace(hour=23)), "Progressing"),
-        ("an emergency", observation(migration(**emergency), at=closed), "Progressing"),
+        ("an emergency", observation(migration(emergency={"reason": "incident 4711"}), at=closed), "Progressing"),
         ("a run is being stopped", observation(migration(suspend=True), runs=(run(),)), "Progressing"),
         ("suspended when it was done", observation(migration(suspend=True, status=ready())), "Healthy"),
         ("a run fits no window", observation(migration(expectedDuration="3h"), at=closed), "Degraded"),
@@ -323,19 +330,7 @@ def _deleted() -> Iterator[Shown]:
         yield Shown(f"{name}, and being deleted", item, Kstatus.TERMINATING, "Progressing")
 
 
-def _coming() -> Iterator[Shown]:
-    """Give the states of `COMING` in the form they are meant to have: a wait is Reconciling, a refusal Stalled."""
-    for state, message in COMING.items():
-        rejected = state == "Rejected"
-        shown: SchemaMigrationStatus = stalled() if rejected else _status(observation())
-        plain = shown.model_dump(by_alias=True, exclude_none=True, mode="json") | {"state": state}
-        told = [one | {"reason": state, "message": message} for one in plain["conditions"]]
-        item = migration_object(plain | {"conditions": told})
-        kstatus = Kstatus.FAILED if rejected else Kstatus.IN_PROGRESS
-        yield Shown(f"coming: {state}", item, kstatus, "Degraded" if rejected else "Suspended")
-
-
 def states_of(shown: Sequence[Shown]) -> set[str]:
-    """Name the states that are shown, those to come aside."""
-    found = {str(one.item["status"].get("state")) for one in shown if not one.name.startswith("coming: ")}
+    """Name the states that are shown."""
+    found = {str(one.item["status"].get("state")) for one in shown}
     return found & {state.value for state in State}

@@ -22,7 +22,7 @@ OWN = "Reasons of the controller"
 """Heading of the table for reasons that are no `Reason`."""
 SAID_BY_NAME = {"Verdict", "not_started", "Hold"}
 """Calls whose second argument is a reason."""
-OF_EVENTS = {"UpToDate"}
+OF_EVENTS = {"Planned", "UpToDate"}
 """Reasons of Events that stand in no condition."""
 
 _FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

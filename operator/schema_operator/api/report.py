@@ -22,6 +22,10 @@ OWNERS_KEPT = (30, 10, 3)
 """How many owners of versions are named in a report that would be too long; at 380 bytes each, three always fit."""
 
 
+_PLAN_STEPS = (20, 8, 3)
+"""How much is kept of a plan that does not fit."""
+
+
 @unique
 class Outcome(IntEnum):
     """How a run ended. The values are the runner's exit codes."""
@@ -95,6 +99,21 @@ class PlannedVersion(Record, frozen=True, kw_only=True):
     """Whether it would be done in batches of rows, each committed by itself."""
 
 
+class PlanSummary(Record, frozen=True, kw_only=True):
+    """A plan in short: its digest, and how much it is."""
+
+    digest: str
+    """SHA-256, in hex, of all that a person says yes to; see `runner.digest`."""
+    position: int
+    """Where the history stood when the plan was made."""
+    rollbacks: int
+    """How many versions would be rolled back."""
+    applies: int
+    """How many versions would be applied."""
+    recorded: int
+    """How many versions would be recorded and not run (a baseline)."""
+
+
 class Server(Record, frozen=True, kw_only=True):
     """What the runner learnt of the server it talked to."""
 
@@ -140,7 +159,10 @@ class RunReport(Record, frozen=True, kw_only=True):
     """Who holds what was waited for: pid, application, state, age."""
     server: Server | None = None
     plan: tuple[PlannedVersion, ...] | None = None
-    """What would be done, in order; only where a run was asked for its plan, and did nothing."""
+    """What would be done, in order; only where a run was asked for its plan, and did nothing. In a termination message
+    it may be the beginning of the plan."""
+    planned: PlanSummary | None = None
+    """The whole plan in short, where `plan` is there."""
     wanted: str | None = None
     """The version that was to be reached; absent where nothing was decided."""
     pending: int | None = None
@@ -164,10 +186,17 @@ def for_termination_message(report: RunReport) -> bytes:
 
     A verification that failed is kept longer than one that passed; the message is cut before the reason.
     """
-    short = msgspec.structs.replace(report, message=report.message[:MESSAGE_LIMIT], plan=None)
+    long = msgspec.structs.replace(report, message=report.message[:MESSAGE_LIMIT])
+    short = msgspec.structs.replace(long, plan=None)
     few, fewer, fewest = (report.history and report.history.cut(most) for most in OWNERS_KEPT)
+    beginnings = tuple(
+        msgspec.structs.replace(long, plan=report.plan[:most], history=history)
+        for most, history in zip(_PLAN_STEPS, (few, fewer, fewest), strict=True)
+        if report.plan
+    )
     candidates = (
         report,
+        *beginnings,
         msgspec.structs.replace(short, verification=_cut(report.verification, 200, 20), history=few),
         msgspec.structs.replace(short, verification=_cut(report.verification, 80, 8), history=fewer),
         msgspec.structs.replace(short, verification=(), versions=report.versions[-3:], history=fewer),

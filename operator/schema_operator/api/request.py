@@ -26,6 +26,8 @@ class Mode(StrEnum):
     """Apply or roll back until the wanted version is reached."""
     INSPECT = "Inspect"
     """Say what the server is and what is applied in the database; take no lock, install and change nothing."""
+    PLAN = "Plan"
+    """Say what would be done; take no lock and change nothing."""
 
 
 @unique
@@ -271,13 +273,25 @@ class Verification(Record, frozen=True, kw_only=True):
     when: VerifyWhen = VerifyWhen.BEFORE_COMMIT
 
 
+class PlannedWork(Record, frozen=True, kw_only=True):
+    """The plan a run keeps to; `runner.digest` says what it covers."""
+
+    digest: str
+    position: Annotated[int, msgspec.Meta(ge=0)]
+    """Where the history stood when the plan was made, so that a run that goes on can tell what was done since."""
+    may_apply: bool = True
+    """Whether versions may be applied: somebody has approved it, or nobody has to."""
+    may_roll_back: bool = True
+    """Whether versions may be rolled back."""
+
+
 class RunRequest(Record, frozen=True, kw_only=True):
     """Everything a run needs besides the database itself."""
 
     run: str
     """Name of the run, unique per attempt: the Job's name, or `laptop-…` when a person runs it."""
     actor: str
-    """Who applies: goes to `schema_versions.applied_by`."""
+    """Who applies: goes to `schema_versions.applied_by`. The person who approved, where one had to."""
     mode: Mode = Mode.RUN
     owners: tuple[str, ...] = ()
     """Whose versions an inspection is asked about; they are reported first."""
@@ -317,6 +331,8 @@ class RunRequest(Record, frozen=True, kw_only=True):
     """The database the runs before have worked on; on another one, the run is refused."""
     accepted: DatabaseIdentity | None = None
     """Another database that somebody has said is meant."""
+    planned: PlannedWork | None = None
+    """What was planned before: anything else is not done (PlanChanged). Absent, whatever the plan is now."""
     lock_wait_seconds: float = 30.0
     """How long to wait for another run on the same database before giving up with exit code 40."""
 

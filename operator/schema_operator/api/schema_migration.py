@@ -25,6 +25,7 @@ from schema_operator.api.request import (
     VARIABLE_NAME_LIMIT,
     VARIABLE_VALUE_LIMIT,
     Acknowledgement,
+    Mode,
     TransactionMode,
     VerifyWhen,
 )
@@ -323,6 +324,7 @@ class ConditionType(StrEnum):
     RECONCILING = "Reconciling"
     STALLED = "Stalled"
     VALIDATED = "Validated"
+    APPROVED = "Approved"
     WINDOW_OPEN = "WindowOpen"
     APPLIED = "Applied"
     VERIFIED = "Verified"
@@ -335,6 +337,8 @@ class State(StrEnum):
 
     PENDING = "Pending"
     PLANNING = "Planning"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    REJECTED = "Rejected"
     APPLYING = "Applying"
     VERIFYING = "Verifying"
     ROLLING_BACK = "RollingBack"
@@ -426,6 +430,10 @@ class RunStatus(ApiModel):
     """Failures counted so far at this work, this run included."""
     generation: int
     """Generation of the resource the run was started for."""
+    mode: Mode | None = None
+    """Plan for a run that only said what would be done; absent for any other."""
+    approved_by: str | None = None
+    """Who approved the plan it carried out; absent where nobody had to."""
     action: Action | None = None
     """What the run did."""
     outcome: RunOutcome | None = None
@@ -459,6 +467,49 @@ class DatabaseStatus(ApiModel):
     """Name of the database."""
 
 
+class PlanStep(ApiModel):
+    """What would be done to one version."""
+
+    version: str
+    """The version."""
+    action: Action
+    """Apply or Rollback; None for one that is recorded as applied and not run (a baseline)."""
+    file: str
+    """The script: for a rollback, the one that is stored in the database."""
+    statements: int
+    """How many statements it has."""
+    atomic: bool | None = None
+    """false where it is committed in parts, so that a failure may leave some of it; else absent."""
+    in_batches: bool | None = None
+    """true where it is done in batches of rows, each committed by itself; else absent."""
+
+
+class PlanStatus(ApiModel):
+    """What a run would do, as the last one that was asked for a plan has found."""
+
+    digest: Annotated[str, StringConstraints(max_length=64)]
+    """What a MigrationApproval names in spec.planDigest: SHA-256 over the scripts, their variables, the rollback SQL
+    that is stored, what is applied in the database, and the rules that change what is done."""
+    work: str
+    """Digest of what was asked for, as in runs."""
+    action: Action
+    """Rollback where any version would be rolled back, else Apply where any would be applied, else None."""
+    version_before: str
+    """Version of this resource in the database when the plan was made."""
+    steps: Annotated[list[PlanStep], Field(max_length=20)] = Field(default_factory=list)
+    """What would be done, in its order; the first steps where there are many."""
+    count: Annotated[int, Field(ge=0)]
+    """How many steps there are."""
+    applies: Annotated[int, Field(ge=0)]
+    """How many of them apply a version."""
+    rollbacks: Annotated[int, Field(ge=0)]
+    """How many of them roll a version back."""
+    position: Annotated[int, Field(ge=0)]
+    """Where the history in the database stood: what was done since is told by it."""
+    made_at: str
+    """When the plan was made."""
+
+
 class SchemaMigrationStatus(ApiModel):
     """What is known of the migration. The truth is the history in the database; this is a view of it."""
 
@@ -470,6 +521,8 @@ class SchemaMigrationStatus(ApiModel):
     """Highest version of this resource in the database, "0" for none; absent before the first run."""
     database: DatabaseStatus | None = None
     """The database the runs have worked on. A run that finds itself on another one is refused (DatabaseMoved)."""
+    plan: PlanStatus | None = None
+    """What a run would do; present only where policy.approval of the database asks for approvals."""
     progress: ProgressStatus | None = None
     """What the run is doing; present only while one runs."""
     conditions: Annotated[list[Condition], Field(max_length=20, json_schema_extra=keyed_by("type"))] = Field(

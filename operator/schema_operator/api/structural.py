@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schema_operator.api.migration_approval import MigrationApprovalSpec
 from schema_operator.api.model import API_VERSION, CATEGORY, GROUP
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
@@ -40,7 +41,8 @@ class Resource:
     short_name: str
     description: str
     spec: type[BaseModel]
-    status: type[BaseModel]
+    status: type[BaseModel] | None
+    """Absent where a kind has nothing to say of itself."""
     columns: tuple[Column, ...]
 
 
@@ -86,13 +88,31 @@ RESOURCES = (
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
     ),
+    Resource(
+        kind="MigrationApproval",
+        plural="migrationapprovals",
+        short_name="smapproval",
+        description="MigrationApproval is a person's yes, or no, to the plan of one SchemaMigration.",
+        spec=MigrationApprovalSpec,
+        status=None,
+        columns=(
+            Column("Migration", ".spec.migration"),
+            Column("Decision", ".spec.decision"),
+            Column("Approver", ".spec.approver"),
+            Column("Expires", ".spec.expires"),
+            Column("Age", ".metadata.creationTimestamp", type="date"),
+            Column("Plan", ".spec.planDigest", wide=True),
+            Column("Reason", ".spec.reason", wide=True),
+        ),
+    ),
 )
 
 
 def custom_resource_definition(resource: Resource) -> dict[str, Any]:
     """Give the CustomResourceDefinition of a kind as plain data."""
-    status = structural(resource.status)
-    status["default"] = {"observedGeneration": -1}
+    status: dict[str, Any] = {}
+    if resource.status is not None:
+        status = {"status": structural(resource.status) | {"default": {"observedGeneration": -1}}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -113,7 +133,7 @@ def custom_resource_definition(resource: Resource) -> dict[str, Any]:
                     "name": API_VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {"status": {}} if status else {},
                     "additionalPrinterColumns": [_column(column) for column in resource.columns],
                     "schema": {
                         "openAPIV3Schema": {
@@ -125,7 +145,7 @@ def custom_resource_definition(resource: Resource) -> dict[str, Any]:
                                 "kind": {"type": "string"},
                                 "metadata": {"type": "object"},
                                 "spec": structural(resource.spec),
-                                "status": status,
+                                **status,
                             },
                         }
                     },

@@ -134,6 +134,26 @@ class Archives(ApiModel):
     """How old an archive must be before a run drops it."""
 
 
+@unique
+class ApprovalRule(StrEnum):
+    """Whether a person must have said yes to a plan before it is carried out."""
+
+    AUTOMATIC = "Automatic"
+    REQUIRED = "Required"
+
+
+class ApprovalPolicy(ApiModel):
+    """What waits for a MigrationApproval of its plan.
+
+    Where anything does, each run is planned before by a run of its own, and does what was planned or nothing.
+    """
+
+    apply: ApprovalRule = ApprovalRule.AUTOMATIC
+    """Required: a plan that applies versions waits. Automatic: it does not."""
+    rollback: ApprovalRule = ApprovalRule.AUTOMATIC
+    """Required: a plan that rolls versions back waits. Automatic: it does not."""
+
+
 class Window(ApiModel):
     """When runs may begin, again and again."""
 
@@ -177,6 +197,8 @@ class Policy(ApiModel):
     """What is copied before scripts destroy it."""
     retries: Retries = Retries()
     """How often a run is tried again."""
+    approval: ApprovalPolicy = ApprovalPolicy()
+    """What waits for a person's yes. A change of it starts no run, and stops none."""
 
 
 LabelValue = Annotated[str, StringConstraints(max_length=63)]

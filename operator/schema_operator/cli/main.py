@@ -56,9 +56,10 @@ def execute(arguments: list[str]) -> int:
 
             return crd.check() if options.check else crd.write()
         case _:
+            from schema_operator.controller.logs import LogFormat  # noqa: PLC0415 (see above)
             from schema_operator.controller.main import main as control  # noqa: PLC0415 (see above)
 
-            return control()
+            return control(LogFormat(options.log_format))
 
 
 def _stop_at_once() -> None:
@@ -80,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_wait(
         commands.add_parser("wait", help="wait until a version is applied", description=_WAIT, epilog=_WAIT_CODES)
     )
-    commands.add_parser("controller", help="watch Kubernetes and start runs")
+    controller = commands.add_parser("controller", help="watch Kubernetes and start runs")
+    controller.add_argument(
+        "--log-format", choices=["json", "text"], default="json", help="one JSON object a line, or text for people"
+    )
     crd = commands.add_parser("crd", help="write the CustomResourceDefinitions")
     crd.add_argument("--check", action="store_true", help="write nothing; exit with 1 if they are not up to date")
     return parser

@@ -23,14 +23,20 @@ FIELD_MANAGER = "schema-operator"
 REQUEST_SECONDS = 30.0
 LOG_SECONDS = 3.0
 """A log comes from a node, which may be gone, and nothing is decided upon it."""
+LEASE_SECONDS = 5.0
+"""A request that takes longer is better tried again before the Lease runs out."""
 CONNECTIONS = 8
 """Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
+PAGE = 200
+"""Objects a page of a long list: metadata may hold a copy of the scripts (kubectl's annotation)."""
 _OK = range(200, 300)
 NOT_FOUND = 404
 CONFLICT = 409
 UNPROCESSABLE = 422
 _ANYTHING = "application/json, */*"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_LEASES = "/apis/coordination.k8s.io/v1"
+_LIST_OF_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
 
 
@@ -71,7 +77,7 @@ class Cluster:
         """Tell whether the CustomResourceDefinitions are installed."""
         found = await self._read(_OURS)
         served = {item["name"] for item in (found or {}).get("resources", ())}
-        return {"schemamigrations", "targetdatabases"} <= served
+        return {"schemamigrations", "targetdatabases", "migrationapprovals"} <= served
 
     async def migration(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Read a SchemaMigration; None where there is none."""
@@ -84,6 +90,26 @@ class Cluster:
     async def migrations(self, namespace: str) -> list[dict[str, Any]]:
         """List the SchemaMigrations of a namespace."""
         return await self._list(f"{_OURS}/namespaces/{namespace}/schemamigrations")
+
+    async def migration_versions(self, namespace: str | None) -> dict[tuple[str, str], str]:
+        """Give the resource version of every SchemaMigration of a namespace, or of all, by namespace and name."""
+        place = f"/namespaces/{namespace}" if namespace is not None else ""
+        query, found = [("limit", str(PAGE))], {}
+        while True:
+            page = json.loads(
+                await self._call("GET", f"{_OURS}{place}/schemamigrations", query, accept=_LIST_OF_METADATA)
+            )
+            for item in page["items"]:
+                meta = item["metadata"]
+                found[meta["namespace"], meta["name"]] = str(meta["resourceVersion"])
+            following = page["metadata"].get("continue")
+            if not following:
+                return found
+            query = [("limit", str(PAGE)), ("continue", following)]
+
+    async def approvals(self, namespace: str) -> list[dict[str, Any]]:
+        """List the MigrationApprovals of a namespace."""
+        return await self._list(f"{_OURS}/namespaces/{namespace}/migrationapprovals")
 
     async def has_migration(self, namespace: str, name: str) -> bool:
         """Tell whether there is a SchemaMigration of that name, without reading its scripts."""
@@ -177,6 +203,26 @@ class Cluster:
         """Create an Event; give False where the same has been told already."""
         return await self._create(f"/api/v1/namespaces/{manifest['metadata']['namespace']}/events", manifest)
 
+    async def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Read a Lease; None where there is none."""
+        return await self._read(f"{_LEASES}/namespaces/{namespace}/leases/{quote(name)}", seconds=LEASE_SECONDS)
+
+    async def create_lease(self, manifest: Mapping[str, Any]) -> bool:
+        """Create a Lease; give False where one of that name exists already."""
+        return await self._create(f"{_LEASES}/namespaces/{manifest['metadata']['namespace']}/leases", manifest)
+
+    async def replace_lease(self, manifest: Mapping[str, Any]) -> bool:
+        """Write a Lease that was read; give False where it has changed since."""
+        meta = manifest["metadata"]
+        path = f"{_LEASES}/namespaces/{meta['namespace']}/leases/{quote(meta['name'])}"
+        try:
+            await self._call("PUT", path, body=manifest, seconds=LEASE_SECONDS)
+        except ApiError as error:
+            if error.status == CONFLICT:
+                return False
+            raise
+        return True
+
     async def apply_migration_status(self, meta: Mapping[str, str], status: Mapping[str, Any]) -> str:
         """Write the whole status of a SchemaMigration; see `_apply_status`."""
         return await self._apply_status("SchemaMigration", "schemamigrations", meta, status)
@@ -210,9 +256,11 @@ class Cluster:
         )
         return str(json.loads(answer)["metadata"]["resourceVersion"])
 
-    async def _read(self, path: str, accept: str = _ANYTHING) -> dict[str, Any] | None:
+    async def _read(
+        self, path: str, accept: str = _ANYTHING, *, seconds: float = REQUEST_SECONDS
+    ) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(await self._call("GET", path, accept=accept)))
+            return dict(json.loads(await self._call("GET", path, accept=accept, seconds=seconds)))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None

@@ -8,7 +8,9 @@ out.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,7 @@ import kopf
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller import names
 from schema_operator.controller.cluster import ApiError, Cluster
+from schema_operator.controller.heard import Watch
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
 from schema_operator.controller.surroundings import required_by, told_apart
@@ -28,10 +31,14 @@ RESYNC_SECONDS = 60.0
 A net for lost events, and for ConfigMaps, of which only those are watched that ask for it.
 """
 
+WATCH_SILENCE_SECONDS = 70.0
+"""How long nothing may come from a watch before it is begun anew: the API server sends a bookmark every 60 s."""
+
 CRD_SECONDS = 2.0
 """How soon the controller looks again for its CRDs before it starts."""
 
 Handler = Callable[..., Awaitable[None]]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +81,20 @@ class Office:
     """What others see of each SchemaMigration."""
     config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
     """The ConfigMaps of each SchemaMigration that has its scripts in some."""
+    namespaces: Sequence[str | None] = (None,)
+    """Where to look; None is everywhere."""
+    watch: Watch = field(default_factory=Watch)
     heard: dict[Key, Heard] = field(default_factory=dict)
     """What was last heard of each TargetDatabase."""
 
     @classmethod
-    async def open(cls, image: str) -> Office:
+    async def open(cls, image: str, namespaces: Sequence[str] = ()) -> Office:
         """Connect to the cluster; `image` is what runners are started from."""
         cluster = await Cluster.connect()
         performer = Performer(cluster, image)
         migrations = Queue(performer.migration)
         performer.line.woken = migrations.put
-        return cls(cluster, performer, migrations, Queue(performer.target))
+        return cls(cluster, performer, migrations, Queue(performer.target), namespaces=namespaces or (None,))
 
     async def resume(self, namespaces: Sequence[str]) -> None:
         """See what is at work before anything is heard, so that nothing is started beside it."""
@@ -169,7 +179,7 @@ class Office:
                 self.migrations.put(migration)
 
     async def resync(self) -> None:
-        """Look at everything once in `RESYNC_SECONDS`, spread over them."""
+        """Look at everything once in `RESYNC_SECONDS`, spread over them, and list what there is after each round."""
         while True:
             keys = list(self.databases)
             random.shuffle(keys)
@@ -178,21 +188,44 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS / len(keys))
             if not keys:
                 await asyncio.sleep(RESYNC_SECONDS)
+            await self.look_for_unheard()
+
+    async def look_for_unheard(self) -> None:
+        """Look at migrations of whose newest version the watch has not told."""
+        asked = time.monotonic()
+        versions: dict[Key, str] = {}
+        try:
+            for namespace in self.namespaces:
+                versions |= await self.cluster.migration_versions(namespace)
+        except ApiError as error:
+            _log.warning("the SchemaMigrations could not be listed, next try in %.0f s: %s", RESYNC_SECONDS, error)
+            return
+        for key in self.watch.listed(versions, asked):
+            self.databases.setdefault(key, "")
+            self.migrations.put(key)
+
+    def require_alive(self) -> None:
+        """Raise `kopf.PermanentError` where the controller no longer hears of what happens."""
+        if silent := self.watch.silent(time.monotonic()):
+            names_of = ", ".join("/".join(key) for key in silent[:3])
+            raise kopf.PermanentError(f"the watch is dead: it has not told of the newest version of {names_of}")
 
 
 def register(
-    registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = (), *, watch_config_maps: bool
+    registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = (), *, watch_config_maps: bool = False
 ) -> None:
-    """Register all handlers of a controller for these namespaces, for all where none is given.
+    """Register all handlers.
 
-    Without `watch_config_maps`, the right to list ConfigMaps is not needed.
+    Without `namespaces`, for all of them; without `watch_config_maps`, the right to list ConfigMaps is not needed.
     """
     kopf.on.startup(registry=registry, id="settings")(_settings)
     kopf.on.login(registry=registry)(_login)
     kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
+    kopf.on.probe(registry=registry, id="watch")(_alive)
     kopf.on.cleanup(registry=registry)(_close)
     kopf.on.event(GROUP, API_VERSION, "schemamigrations", registry=registry)(_migration)
     kopf.on.event(GROUP, API_VERSION, "targetdatabases", registry=registry)(_target)
+    kopf.on.event(GROUP, API_VERSION, "migrationapprovals", registry=registry)(_approval)
     ours = {names.MANAGED_BY: names.OPERATOR}
     kopf.on.event("", "v1", "pods", labels=ours, registry=registry)(_owned)
     kopf.on.event("batch", "v1", "jobs", labels=ours, registry=registry)(_owned)
@@ -202,7 +235,7 @@ def register(
 
 def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
     async def opened(memo: kopf.Memo, **_: Any) -> None:
-        office = await Office.open(image)
+        office = await Office.open(image, namespaces)
         if not await office.cluster.serves_our_kinds():
             # Without the right to watch CRDs kopf looks for them once, at its start, and would then serve nothing and
             # call itself healthy. While it waits here it does not answer its probes.
@@ -225,13 +258,22 @@ async def _close(memo: kopf.Memo, **_: Any) -> None:
         await memo.office.close()
 
 
+async def _alive(memo: kopf.Memo, **_: Any) -> str:
+    memo.office.require_alive()
+    if memo.resync.done():
+        raise kopf.PermanentError("the controller no longer looks at everything once a minute")
+    return "heard"
+
+
 async def _migration(
     *, event: kopf.RawEvent, memo: kopf.Memo, namespace: str | None, name: str, uid: str, body: kopf.Body, **_: Any
 ) -> None:
     key = (namespace or "", name)
     if event["type"] == "DELETED":
+        memo.office.watch.deleted(key, uid)
         memo.office.migration_deleted(key, uid)
     else:
+        memo.office.watch.told(key, uid, body["metadata"]["resourceVersion"], time.monotonic())
         memo.office.migration_changed(key, body)
 
 
@@ -243,6 +285,10 @@ async def _target(
         memo.office.target_deleted(key)
     else:
         memo.office.target_changed(key, Heard.of(body))
+
+
+async def _approval(*, memo: kopf.Memo, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
+    memo.office.migrations.put((namespace or "", spec.get("migration", "")))
 
 
 async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
@@ -261,6 +307,7 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.watching.server_timeout = 300  # a watch that died silently must not be believed for long
     settings.watching.client_timeout = 320
+    settings.watching.inactivity_timeout = WATCH_SILENCE_SECONDS
     settings.watching.reconnect_backoff = 1.0
     settings.watching.label_selectors["", "v1", "pods"] = names.SELECTOR
     settings.watching.label_selectors["batch", "v1", "jobs"] = names.SELECTOR

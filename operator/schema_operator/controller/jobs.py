@@ -25,6 +25,8 @@ from schema_operator.api.request import (
     ConnectionFiles,
     DatabaseIdentity,
     LockLimits,
+    Mode,
+    PlannedWork,
     Requirements,
     RunRequest,
     ScriptFolder,
@@ -76,6 +78,16 @@ class Start:
     """Why it begins although no maintenance window is open."""
     scripts_image: str | None = None
     """The image the scripts are in, with its digest, where that is known."""
+    mode: Mode = Mode.RUN
+    planned: PlannedWork | None = None
+    """The plan it keeps to, where one was made."""
+    approved_by: str | None = None
+    """Who approved that plan, where somebody had to."""
+
+    @property
+    def status_mode(self) -> Mode | None:
+        """The mode as the status has it, where most runs have none."""
+        return Mode.PLAN if self.mode is Mode.PLAN else None
 
 
 def request_of(migration: Migration, target: Target, start: Start) -> RunRequest:
@@ -86,7 +98,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
     )
     return RunRequest(
         run=start.name,
-        actor=owner.owner,
+        actor=start.approved_by or owner.owner,
         resource=owner,
         connection=connection_files(target.spec.connection),
         inline=source.inline_of(spec.scripts),
@@ -109,6 +121,8 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         undo=migration.undo,
         expected=_known_database(migration.status.database),
         accepted=DatabaseIdentity.parse(migration.accepts) if migration.accepts else None,
+        mode=start.mode,
+        planned=start.planned,
         only_forward=start.only_forward,
     )
 
@@ -188,13 +202,7 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
             "name": start.name,
             "namespace": migration.namespace,
             "labels": _labels(migration, start),
-            "annotations": {
-                names.MIGRATION: migration.name,
-                names.NUMBER: str(start.number),
-                names.FAILURES: str(start.failures),
-                names.GENERATION: str(migration.generation),
-                names.RECHECK: "true" if start.recheck else "false",
-            },
+            "annotations": _annotations(migration, start),
             "ownerReferences": [
                 {
                     "apiVersion": f"{GROUP}/{API_VERSION}",
@@ -223,6 +231,20 @@ def manifest(migration: Migration, target: Target, start: Start, default_image: 
                 scripts_image=start.scripts_image,
             ),
         },
+    }
+
+
+def _annotations(migration: Migration, start: Start) -> dict[str, str]:
+    approved = {names.APPROVED_BY: start.approved_by} if start.approved_by is not None else {}
+    planning = {names.MODE: start.mode.value} if start.mode is Mode.PLAN else {}
+    return {
+        names.MIGRATION: migration.name,
+        names.NUMBER: str(start.number),
+        names.FAILURES: str(start.failures),
+        names.GENERATION: str(migration.generation),
+        names.RECHECK: "true" if start.recheck else "false",
+        **planning,
+        **approved,
     }
 
 

@@ -26,6 +26,8 @@ NUMBER = f"{GROUP}/number"
 FAILURES = f"{GROUP}/failures"
 GENERATION = f"{GROUP}/generation"
 RECHECK = f"{GROUP}/recheck"
+MODE = f"{GROUP}/mode"
+APPROVED_BY = f"{GROUP}/approved-by"
 REQUEST = f"{GROUP}/request"
 REQUESTED_AT = f"{GROUP}/requested-at"
 """Annotation of a SchemaMigration: a new value asks for a new run without a change of the spec. Of a TargetDatabase:

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from schema_operator.api import report as reports
 from schema_operator.api import request as requests
+from schema_operator.api.migration_approval import ApprovalDecision, MigrationApprovalSpec
 from schema_operator.api.report import Outcome, Progress, RunReport
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import (
     DeletionPolicy,
     RunOutcome,
@@ -36,7 +38,7 @@ WHEN_OF_MIGRATION = (
     "requires.migrations",
 )
 """Fields of a SchemaMigration that a change of does not ask for another run; scripts have a digest of their own."""
-WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "inspection")
+WHEN_OF_TARGET = ("policy.windows", "policy.freezes", "policy.approval", "inspection")
 """Fields of a TargetDatabase that a change of does not ask for another run."""
 _Status = TypeVar("_Status", bound=BaseModel)
 
@@ -51,6 +53,10 @@ _OUTCOMES = {
     Outcome.LOCK_HELD: RunOutcome.LOCK_HELD,
     Outcome.STOPPED: RunOutcome.STOPPED,
 }
+
+_UNCOUNTED = (Reason.SOURCE_CHANGED, Reason.PLAN_CHANGED)
+"""Of what passes by itself, what is no failure of an attempt: a mounted ConfigMap follows its object after a while, and
+what was planned is planned anew."""
 
 _NOT_STARTED = {
     "ErrImagePull": Reason.IMAGE_NOT_PULLED,
@@ -147,6 +153,22 @@ class Run:
     """Whether its Job was told to stop."""
     scripts_image: str | None = None
     """The image its scripts come from, as far as that is known."""
+    mode: Mode = Mode.RUN
+    approved_by: str | None = None
+    """Who approved the plan it carries out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A MigrationApproval as the API server has it."""
+
+    name: str
+    created: str
+    plan_digest: str
+    decision: ApprovalDecision
+    approver: str
+    reason: str | None = None
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +186,8 @@ class Observation:
     """Newest line of progress of the run in flight."""
     now: datetime
     around: Surroundings = ALONE
+    approvals: tuple[Approval, ...] = ()
+    """Those of this migration, newest first; looked for where the policy asks for them."""
 
 
 def migration_of(body: Mapping[str, Any]) -> Migration:
@@ -231,6 +255,38 @@ def target_of(body: Mapping[str, Any]) -> Target:
     )
 
 
+def approvals_of(bodies: Iterable[Mapping[str, Any]], migration: str) -> tuple[Approval, ...]:
+    """Read the approvals of a migration, newest first; those of one second with a No before a Yes.
+
+    One that another release has written and that cannot be read is none.
+    """
+    found = (_approval(body) for body in bodies if body.get("spec", {}).get("migration") == migration)
+    newest_first = sorted(
+        (one for one in found if one is not None),
+        key=lambda one: (one.created, one.decision is ApprovalDecision.REJECT, one.name),
+        reverse=True,
+    )
+    return tuple(newest_first)
+
+
+def _approval(body: Mapping[str, Any]) -> Approval | None:
+    meta = body["metadata"]
+    try:
+        spec = MigrationApprovalSpec.model_validate(body["spec"])
+        expires = None if spec.expires is None else datetime.fromisoformat(spec.expires)
+    except ValueError:
+        return None
+    return Approval(
+        name=meta["name"],
+        created=meta["creationTimestamp"],
+        plan_digest=spec.plan_digest,
+        decision=spec.decision,
+        approver=spec.approver,
+        reason=spec.reason,
+        expires=expires,
+    )
+
+
 def _readable(model: type[_Status], status: object) -> _Status:
     try:
         return model.model_validate(status or {})
@@ -284,6 +340,8 @@ def _run(job: Mapping[str, Any], pod: Mapping[str, Any] | None) -> Run:
         ended=_ended(job, pod, state.get("terminated")),
         trouble=_trouble(pod, state.get("waiting")) if pod else None,
         stopping=job.get("spec", {}).get("suspend", False),
+        mode=Mode.PLAN if annotations.get(names.MODE) == Mode.PLAN else Mode.RUN,
+        approved_by=annotations.get(names.APPROVED_BY),
         scripts_image=images.image_of(job, pod),
     )
 
@@ -382,8 +440,7 @@ def ended_container(job: str, terminated: Mapping[str, Any], disrupted: str | No
             outcome=outcome,
             reason=_reason(report.reason),
             message=report.message,
-            # A mounted ConfigMap follows its object after a while; that is no failure of an attempt.
-            counted=outcome is RunOutcome.RETRYABLE and report.reason != Reason.SOURCE_CHANGED,
+            counted=outcome is RunOutcome.RETRYABLE and report.reason not in _UNCOUNTED,
             report=report,
         )
     if disrupted:

@@ -17,11 +17,13 @@ from pydantic import ValidationError
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import LogLine, Progress
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import inspection_job, jobs, names, source
 from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError, Cluster
 from schema_operator.controller.decide import decide
+from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.flight import PROGRESS_SECONDS
@@ -29,6 +31,7 @@ from schema_operator.controller.deciding.inspecting import FLIGHT_SECONDS, Start
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import is_about_present, timestamp, unreadable
 from schema_operator.controller.line import Line, place_of
+from schema_operator.controller.logs import about
 from schema_operator.controller.neighbours import look_around
 from schema_operator.controller.observation import (
     CONTAINER,
@@ -37,6 +40,7 @@ from schema_operator.controller.observation import (
     Observation,
     Run,
     Target,
+    approvals_of,
     migration_of,
     migration_status_of,
     runs_of,
@@ -145,12 +149,13 @@ class Performer:
         except ValidationError as error:
             self.line.leave(key)
             return await self._write_unreadable(body, error)
-        seen = await self._observe(migration)
-        # Nothing is waited for between the look at the line and the place taken in it.
-        seen = replace(seen, around=replace(seen.around, ahead=self._ahead(seen)))
-        decision = decide(seen)
-        self._take_place(seen, decision)
-        return await self._perform(seen, decision)
+        with about(generation=migration.generation):
+            seen = await self._observe(migration)
+            # Nothing is waited for between the look at the line and the place taken in it.
+            seen = replace(seen, around=replace(seen.around, ahead=self._ahead(seen)))
+            decision = decide(seen)
+            self._take_place(seen, decision)
+            return await self._perform(seen, decision)
 
     def _ahead(self, seen: Observation) -> Ahead | None:
         return None if seen.target is None else self.line.ahead(_key(seen.migration), place_of(seen.target))
@@ -158,9 +163,9 @@ class Performer:
     def _take_place(self, seen: Observation, decision: Decision) -> None:
         """Stand in the line of the database as was decided; a run whose pod cannot start keeps nobody away."""
         key = _key(seen.migration)
-        works = decision.start is not None or any(
-            run.ended is None and run.trouble is None and run.name not in decision.delete for run in seen.runs
-        )
+        working = [run for run in seen.runs if run.mode is Mode.RUN and run.ended is None and run.trouble is None]
+        starts = decision.start is not None and decision.start.mode is Mode.RUN
+        works = starts or any(run.name not in decision.delete for run in working)
         if seen.target is None or not (works or decision.in_line):
             self.line.leave(key)
         elif works:
@@ -225,7 +230,7 @@ class Performer:
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
-        (target, problem), job_list, pod_list, seen = await asyncio.gather(
+        (target, problem), job_list, pod_list, found = await asyncio.gather(
             self._target(migration.namespace, migration.spec.database.name),
             self.cluster.jobs(migration.namespace, selector),
             self.cluster.pods(migration.namespace, selector),
@@ -233,16 +238,20 @@ class Performer:
         )
         runs = runs_of(job_list, pod_list)
         starts = all(run.ended is not None for run in runs) or migration.undo
-        return Observation(
+        seen = Observation(
             migration=migration,
             target=target,
-            scripts_digest=seen.digest,
-            problem=problem or seen.problem,
+            scripts_digest=found.digest,
+            problem=problem or found.problem,
             runs=runs,
             progress=await self._progress(migration, runs),
             now=datetime.now(UTC),
             around=await look_around(self.cluster, migration) if starts else ALONE,
         )
+        if not asks_for_plans(seen):
+            return seen
+        approvals = approvals_of(await self.cluster.approvals(migration.namespace), migration.name)
+        return replace(seen, approvals=approvals, now=datetime.now(UTC))
 
     async def _target(self, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
         body = await self.cluster.target(namespace, name)
@@ -372,7 +381,8 @@ class Performer:
             return self._without_run(
                 seen, not_started(seen, "JobNotCreated", message, again=again, instead_of=decision)
             )
-        _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
+        with about(run=start.name):
+            _log.info("started run %s of %s/%s", start.name, seen.migration.namespace, seen.migration.name)
         return decision
 
     def _without_run(self, seen: Observation, decision: Decision) -> Decision:
@@ -436,7 +446,8 @@ def _in_flight(job: dict[str, Any]) -> Key | None:
         item["type"] in ("Complete", "Failed", "Suspended") and item["status"] == "True"
         for item in job.get("status", {}).get("conditions", ())
     )
-    name = job["metadata"].get("annotations", {}).get(names.MIGRATION)
+    annotations = job["metadata"].get("annotations", {})
+    name = None if annotations.get(names.MODE) == Mode.PLAN else annotations.get(names.MIGRATION)
     return None if ended or name is None else (job["metadata"]["namespace"], name)
 
 

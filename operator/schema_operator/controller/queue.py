@@ -12,6 +12,8 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from schema_operator.controller.logs import about
+
 Key = tuple[str, str]
 """Namespace and name."""
 
@@ -84,6 +86,10 @@ class Queue:
             slot.timer = asyncio.get_running_loop().call_later(max(again, 0.0), self.put, key)
 
     async def _attempt(self, key: Key, slot: _Slot) -> float | None:
+        with about(namespace=key[0], name=key[1]):
+            return await self._tried(key, slot)
+
+    async def _tried(self, key: Key, slot: _Slot) -> float | None:
         try:
             async with self._seats:
                 again = await self.work(key)

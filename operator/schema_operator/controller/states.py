@@ -60,6 +60,14 @@ STATES: dict[State, Shape] = {
         abnormal=_WORKS,
     ),
     State.PLANNING: Shape(meaning="a run connects, waits for a lock or reads the history", abnormal=_WORKS),
+    State.AWAITING_APPROVAL: Shape(
+        meaning="what is left to do is planned, and waits for an [approval](approvals.md)", health=Health.SUSPENDED
+    ),
+    State.REJECTED: Shape(
+        meaning="somebody has [rejected](approvals.md) the plan",
+        abnormal=ConditionType.STALLED,
+        health=Health.DEGRADED,
+    ),
     State.AWAITING_WINDOW: Shape(
         meaning="something is left to do, and no [maintenance window](windows.md) is open", health=Health.SUSPENDED
     ),
@@ -93,6 +101,9 @@ class Cause(StrEnum):
     LOST = "the Job is gone before its end was read"
     SUSPENDED = "`spec.suspend` is set, and no run works"
     RESUMED = "`spec.suspend` is taken away"
+    PLANNED = "a plan is made that nobody has approved yet, and somebody must"
+    APPROVED = "somebody approves the plan"
+    DISAPPROVED = "somebody rejects the plan"
     WINDOW_CLOSED = "the time to begin has come, and no window is open"
     WINDOW_OPENED = "a window opens"
     HISTORY_MOVED = "something else is applied in the database than the last run has left"
@@ -118,12 +129,13 @@ AT_WORK = frozenset({State.PENDING, State.PLANNING, State.APPLYING, State.VERIFY
 AT_REST = frozenset(STATES) - AT_WORK
 _ALL = frozenset(STATES)
 _BEGUN = AT_WORK - {State.PENDING}
-_HELD = frozenset({State.AWAITING_WINDOW, State.SUSPENDED})
+_ASKED = frozenset({State.AWAITING_APPROVAL, State.REJECTED})
+_HELD = frozenset({State.AWAITING_WINDOW, State.SUSPENDED}) | _ASKED
 _ENDED = frozenset({State.APPLIED, State.ROLLED_BACK, State.STALLED})
 
 TRANSITIONS: tuple[Transition, ...] = (
-    _lead(_ENDED, Cause.WORK_CHANGED, State.PENDING),
-    _lead(_ENDED, Cause.HISTORY_MOVED, State.PENDING),
+    _lead(_ENDED | _ASKED, Cause.WORK_CHANGED, State.PENDING),
+    _lead(_ENDED | _ASKED, Cause.HISTORY_MOVED, State.PENDING),
     # What is seen of a run counts, whatever the status said before: a status may be old, a Job is not.
     _lead(_ALL, Cause.RUN_CREATED, State.PENDING),
     _lead(_ALL, Cause.RUN_PLANS, State.PLANNING),
@@ -136,8 +148,11 @@ TRANSITIONS: tuple[Transition, ...] = (
     _lead(_ALL - _HELD, Cause.MAY_PASS, State.PENDING),
     _lead(_ALL, Cause.EXHAUSTED, State.STALLED),
     _lead(_BEGUN, Cause.LOST, State.PENDING),
-    _lead({State.PENDING, State.AWAITING_WINDOW}, Cause.SUSPENDED, State.SUSPENDED),
+    _lead({State.PENDING, State.AWAITING_WINDOW} | _ASKED, Cause.SUSPENDED, State.SUSPENDED),
     _lead({State.SUSPENDED}, Cause.RESUMED, State.PENDING),
+    _lead(_ALL - {State.SUSPENDED}, Cause.PLANNED, State.AWAITING_APPROVAL),
+    _lead(_ASKED, Cause.APPROVED, State.PENDING),
+    _lead({State.AWAITING_APPROVAL}, Cause.DISAPPROVED, State.REJECTED),
     _lead({State.PENDING}, Cause.WINDOW_CLOSED, State.AWAITING_WINDOW),
     _lead({State.AWAITING_WINDOW}, Cause.WINDOW_OPENED, State.PENDING),
     _lead(AT_REST | {State.PENDING}, Cause.TARGET_GONE, State.STALLED),

@@ -101,9 +101,39 @@ SELECT DISTINCT ON (version) version, up_sql FROM schema_operator.version_script
 WHERE version = ANY (%(versions)s::text[]) AND action = 'apply' ORDER BY version, position DESC;
 
 -- stored_scripts --
--- The scripts a version was applied with, from its last application.
+-- The scripts a version was applied with, from its last application, or the last one up to a position.
 SELECT up_sql, down_sql, down_name, variables::text, down_transaction FROM schema_operator.version_scripts
-WHERE version = %(version)s::text AND action = 'apply' ORDER BY position DESC LIMIT 1;
+WHERE version = %(version)s::text AND action = 'apply' AND position <= coalesce(%(until)s::int8, 9223372036854775807)
+ORDER BY position DESC LIMIT 1;
+
+-- newest_position --
+-- Where the history stands.
+SELECT coalesce(max(position), 0) FROM schema_operator.version_scripts;
+
+-- changes_since --
+-- What was done since the history stood at a position.
+SELECT s.version, s.action = 'rollback',
+       EXISTS (SELECT FROM schema_operator.events AS e
+               WHERE e.run = s.run AND e.version = s.version AND e.event = 'Baselined'),
+       s.emergency, s.owner, s.resource_uid, v.checksum
+FROM schema_operator.version_scripts AS s
+JOIN schema_operator.schema_versions AS v ON v.id = s.version_id
+WHERE s.position > %(position)s::int8
+ORDER BY s.position;
+
+-- applied_until --
+-- What was applied when the history stood at a position: as applied_versions says it, of the rows up to there. Rows that
+-- were written by hand have none, and count always.
+SELECT c.version, c.owner, c.checksum, c.reversible, c.requires
+FROM (SELECT DISTINCT ON (coalesce(s.version, v.version))
+             coalesce(s.version, v.version) AS version, s.owner, v.checksum, s.down_sql IS NOT NULL AS reversible,
+             coalesce(s.requires, '{}') AS requires, s.position, v.applied_at, coalesce(s.action, 'apply') AS action
+      FROM schema_operator.schema_versions AS v
+      LEFT JOIN schema_operator.version_scripts AS s ON s.version_id = v.id
+      WHERE s.position IS NULL OR s.position <= %(position)s::int8
+      ORDER BY coalesce(s.version, v.version), s.position DESC NULLS LAST, v.applied_at DESC) AS c
+WHERE c.action = 'apply'
+ORDER BY c.position NULLS FIRST, c.applied_at;
 
 -- record --
 -- A version was applied, recorded or rolled back: the row of the specification, its scripts, its event, in one statement.

@@ -211,6 +211,22 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordedChange:
+    """A row of the history: what was done to a version."""
+
+    version: Version
+    rollback: bool
+    baseline: bool
+    """Whether it was recorded and not run."""
+    by_hand: bool
+    """Whether a person did it in SQL."""
+    owner: str | None
+    resource_uid: str | None
+    checksum: str | None
+    """SHA-256 of the script that was run, in hex."""
+
+
+@dataclass(frozen=True, slots=True)
 class JournalEntry:
     """What is written down of a unit."""
 

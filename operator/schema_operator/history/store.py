@@ -25,6 +25,7 @@ from schema_operator.history.records import (
     JournalEntry,
     OpenUnit,
     Reading,
+    RecordedChange,
     StoredScripts,
     UnitEvent,
 )
@@ -115,9 +116,28 @@ def stored_texts(session: Session, versions: Iterable[Version]) -> dict[Version,
     return {_version(text): up for text, up in session.query(QUERIES["stored_texts"], parameters)}
 
 
-def stored_scripts(session: Session, version: Version) -> StoredScripts:
-    """Give the scripts a version was applied with; all absent where none are stored."""
-    rows = session.query(QUERIES["stored_scripts"], {"version": version.text})
+def newest_position(session: Session) -> int:
+    """Give where the history stands: the position of its newest change, 0 before the first."""
+    return int(session.query(QUERIES["newest_position"])[0][0])
+
+
+def changes_since(session: Session, position: int) -> tuple[RecordedChange, ...]:
+    """Give what was done since the history stood at a position, oldest first."""
+    rows = session.query(QUERIES["changes_since"], {"position": position})
+    return tuple(RecordedChange(_version(text), *row) for text, *row in rows)
+
+
+def applied_until(session: Session, position: int) -> tuple[AppliedVersion, ...]:
+    """Give what was applied when the history stood at a position, in the order it was applied."""
+    return tuple(_applied(*row) for row in session.query(QUERIES["applied_until"], {"position": position}))
+
+
+def stored_scripts(session: Session, version: Version, until: int | None = None) -> StoredScripts:
+    """Give the scripts a version was applied with; all absent where none are stored.
+
+    Those of its last application, or of the last one up to a position of the history (`until`).
+    """
+    rows = session.query(QUERIES["stored_scripts"], {"version": version.text, "until": until})
     if not rows:
         return StoredScripts(None, None, None)
     up, down, down_name, variables, transaction = rows[0]

@@ -27,6 +27,7 @@ from schema_operator.runner.steps.expected import require_expected
 from schema_operator.runner.steps.held import mark_seen
 from schema_operator.runner.steps.install import history_of, present_history, require_recordable
 from schema_operator.runner.steps.own import own, visit
+from schema_operator.runner.steps.planned import require_planned, summarise
 from schema_operator.runner.steps.requirements import require_extensions, require_keys
 from schema_operator.runner.steps.rollback import rollback
 from schema_operator.runner.steps.show import show
@@ -61,10 +62,11 @@ def run(
     """Do what a request asks and give the report; never raises for what can go wrong in a run.
 
     `address` is for callers that have one; without it, the request says where the credentials are. With `only_plan`,
-    what would be done is in the report, no lock is taken, and nothing is changed.
+    or where the request asks for the plan, what would be done is in the report, no lock is taken, and nothing is
+    changed.
     """
     began = time.monotonic()
-    work = Workplace(request, reporter, stop, only_looks=only_plan or request.mode is Mode.INSPECT)
+    work = Workplace(request, reporter, stop, only_looks=only_plan or request.mode in (Mode.INSPECT, Mode.PLAN))
     error: SchemaOperatorError | None = None
     try:
         with stop.listening():
@@ -113,6 +115,7 @@ def _run(work: Workplace, address: Address | None) -> None:
     mark_seen(work, scripts, recordable=reading.recordable)
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
+    require_planned(work, decided, scripts)
     if decided.changes and not reading.recordable:
         require_recordable(work)
     if not checked:
@@ -128,6 +131,7 @@ def _plan_of_the_first(work: Workplace, scripts: ScriptSet) -> Plan:
     """Plan and check the first run on a database, before it has a history: what is refused must leave nothing there."""
     work.findings = work.findings.with_history(History())
     decided = _plan(work, scripts)
+    require_planned(work, decided, scripts, first=True)
     _check_pending(work, decided)
     require_keys(work, decided)
     return decided
@@ -137,13 +141,34 @@ def _look(work: Workplace, scripts: ScriptSet) -> None:
     """Plan as a run does, but without a lock and without installing anything, and show the plan."""
     visit(work)
     work.reporter.progress(Step.PLANNING, "reading the history")
-    work.findings = work.findings.with_history(present_history(work))
+    work.findings = work.findings.with_history(_history_to_plan_upon(work))
     decided = _plan(work, scripts)
     work.findings = work.findings.with_plan(decided, scripts)
     _check_pending(work, decided)
     require_keys(work, decided)
     _foresee_archives(work, decided)
     show(work, decided)
+    summarise(work, decided)
+
+
+def _history_to_plan_upon(work: Workplace) -> History:
+    """Read the history and change nothing.
+
+    Where it must be upgraded before it can be read, a person who asks for a plan is told so. A controller that may do
+    nothing before its plan is approved has nobody to tell: there, the history is upgraded, under the lock.
+    """
+    try:
+        return present_history(work)
+    except Refused as refused:
+        if refused.reason is not Reason.CONTROL_SCHEMA_OLDER or work.request.mode is not Mode.PLAN:
+            raise
+    work.only_looks = False
+    own(work)
+    return history_of(work, _nothing, _nothing).history
+
+
+def _nothing() -> None:
+    """Do nothing: there is a history, so nothing comes before the first."""
 
 
 def _require_versions(request: RunRequest) -> None:

@@ -11,6 +11,7 @@ from schema_operator.api.report import (
     Outcome,
     Place,
     PlannedVersion,
+    PlanSummary,
     RunReport,
     Server,
     VerificationReport,
@@ -82,6 +83,8 @@ class Findings:
     blocker: str | None = None
     shown: tuple[PlannedVersion, ...] | None = None
     """What was shown of the plan, where showing it was all that was asked for."""
+    summary: PlanSummary | None = None
+    """That plan in short."""
     inspected: HistoryState | None = None
     """What is applied, where an inspection has read it."""
 
@@ -147,6 +150,7 @@ def report_of(run: str, findings: Findings, error: SchemaOperatorError | None, s
         blocker=findings.blocker,
         server=findings.server,
         plan=findings.shown,
+        planned=findings.summary,
         wanted=findings.goal.text if findings.goal else None,
         pending=_pending(findings, error),
         history=_state(findings, error),

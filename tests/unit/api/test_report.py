@@ -10,6 +10,7 @@ from schema_operator.api.report import (
     Outcome,
     Place,
     PlannedVersion,
+    PlanSummary,
     RunReport,
     Server,
     VerificationReport,
@@ -59,13 +60,20 @@ def test_a_small_report_is_whole() -> None:
     assert reports.decode(for_termination_message(big(1, 10))) == big(1, 10)
 
 
-@pytest.mark.parametrize(("versions", "whole"), [(1, True), (400, False)])
-def test_a_plan_is_in_the_termination_message_where_it_fits(versions: int, whole: bool) -> None:
-    one = PlannedVersion(version="1.0.0", action=Action.APPLY, file="1.0.0_first.up.sql", statements=2)
-    report = RunReport(run="r", outcome=Outcome.DONE, message="m", plan=(one,) * versions)
+@pytest.mark.parametrize(
+    ("versions", "file", "kept"),
+    [(1, 18, 1), (25, 18, 25), (400, 18, 20), (400, 253, 8), (400, 900, 3), (400, 5000, None)],
+)
+def test_the_beginning_of_a_plan_is_in_the_termination_message_and_its_digest_always(
+    versions: int, file: int, kept: int | None
+) -> None:
+    one = PlannedVersion(version="1.0.0", action=Action.APPLY, file="f" * file, statements=2)
+    summary = PlanSummary(digest="d" * 64, position=1 << 40, rollbacks=0, applies=versions, recorded=0)
+    report = RunReport(run="r" * 63, outcome=Outcome.DONE, message="m" * 500, plan=(one,) * versions, planned=summary)
     text = for_termination_message(report)
     assert len(text) <= TERMINATION_MESSAGE_LIMIT
-    assert reports.decode(text).plan == (report.plan if whole else None)
+    found = reports.decode(text)
+    assert (found.plan, found.planned) == (None if kept is None else (one,) * kept, summary)
 
 
 def test_a_report_with_an_unknown_field_is_no_report() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from schema_operator.api.migration_approval import MigrationApprovalSpec
 from schema_operator.api.request import Acknowledgement, ChecksumPolicy, TransactionMode
 from schema_operator.api.schema_migration import SchemaMigrationSpec
 from schema_operator.api.structural import structural
@@ -146,3 +147,53 @@ def test_lists_say_what_tells_their_items_apart() -> None:
     assert kinds == {"versions": "set", "extensions": "set", "migrations": "map"}
     script = fields["scripts"]["properties"]["inline"]["items"]["properties"]
     assert script["transaction"]["enum"] == [*TransactionMode]
+
+
+APPROVAL = {"migration": "shop", "planDigest": "0a" * 32, "decision": "Approve", "approver": "alice@example.com"}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {},
+        {"decision": "Reject", "reason": "not on a Friday"},
+        {"expires": "2026-12-01T18:00:00Z"},
+        {"expires": "2026-12-01T18:00:00.123+01:00"},
+        {"approver": "system:serviceaccount:argocd:argocd-application-controller"},
+        {"approver": "a" * 255},
+    ],
+    ids=str,
+)
+def test_an_approval_accepts(extra: dict[str, Any]) -> None:
+    assert MigrationApprovalSpec.model_validate(APPROVAL | extra).migration == "shop"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"decision": "approve"},
+        {"planDigest": "0a" * 31},
+        {"planDigest": "0A" * 32},
+        {"planDigest": "0a" * 32 + "\n"},
+        {"approver": ""},
+        {"approver": "a" * 256},
+        {"expires": "2026-12-01T18:00:00"},
+        {"expires": "2026-12-01"},
+        {"expires": "tomorrow"},
+        {"migration": "Shop"},
+    ],
+    ids=str,
+)
+def test_an_approval_refuses(extra: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        MigrationApprovalSpec.model_validate(APPROVAL | extra)
+
+
+def test_an_approval_cannot_be_changed() -> None:
+    assert structural(MigrationApprovalSpec)["x-kubernetes-validations"][0]["rule"] == "self == oldSelf"
+
+
+def test_nothing_waits_for_a_person_unless_that_is_said() -> None:
+    assert policy().approval.model_dump() == {"apply": "Automatic", "rollback": "Automatic"}
+    with pytest.raises(ValidationError):
+        policy(approval={"apply": "Manual"})

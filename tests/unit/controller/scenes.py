@@ -1,15 +1,24 @@
 """Observations for tables: a migration, its target and its runs, with what does not matter left out."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 
-from schema_operator.api.report import Action, Outcome, RunReport
-from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationSpec, SchemaMigrationStatus
+from schema_operator.api.migration_approval import ApprovalDecision
+from schema_operator.api.report import Action, Outcome, PlannedVersion, PlanSummary, RunReport
+from schema_operator.api.schema_migration import (
+    PlanStatus,
+    PlanStep,
+    RunOutcome,
+    RunStatus,
+    SchemaMigrationSpec,
+    SchemaMigrationStatus,
+)
 from schema_operator.api.target_database import TargetDatabaseSpec, TargetDatabaseStatus
 from schema_operator.controller import names
 from schema_operator.controller.deciding.statuses import timestamp
-from schema_operator.controller.observation import Ended, Migration, Observation, Run, Target, leaving
+from schema_operator.controller.observation import Approval, Ended, Migration, Observation, Run, Target, leaving
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SCRIPTS = "5c0ffee"
@@ -148,3 +157,56 @@ def observation(
         "now": NOW,
     }
     return Observation(**(values | extra))  # type: ignore[arg-type]  # the table gives each field its own type
+
+
+DIGEST = "a" * 64
+NO = ApprovalDecision.REJECT
+
+
+def plan(applies: int = 1, rollbacks: int = 0, *, digest: str = DIGEST, generation: int = 1) -> PlanStatus:
+    """Give a plan to roll back and apply so many versions."""
+    action = Action.ROLLBACK if rollbacks else Action.APPLY if applies else Action.NONE
+    back = [PlanStep(version=f"{9 - n}", action=Action.ROLLBACK, file="d", statements=1) for n in range(rollbacks)]
+    steps = [PlanStep(version=f"{n + 1}.0.0", action=Action.APPLY, file="u", statements=1) for n in range(applies)]
+    return PlanStatus(
+        digest=digest,
+        work=work(generation),
+        action=action,
+        version_before="0",
+        steps=[*back, *steps][:20],
+        count=applies + rollbacks,
+        applies=applies,
+        rollbacks=rollbacks,
+        position=7,
+        made_at=ago(60),
+    )
+
+
+def says(
+    decision: ApprovalDecision = ApprovalDecision.APPROVE,
+    *,
+    digest: str = DIGEST,
+    created: float = 30,
+    left: float | None = None,
+    **extra: Any,
+) -> Approval:
+    """Give what a person has said so many seconds ago, and how long it still counts."""
+    return Approval(
+        name=extra.pop("name", "yes"),
+        created=ago(created),
+        plan_digest=digest,
+        decision=decision,
+        approver=extra.pop("approver", "alice"),
+        expires=None if left is None else NOW + timedelta(seconds=left),
+        **extra,
+    )
+
+
+def plan_report(versions: int = 1) -> RunReport:
+    """Give the report of a run that has planned to apply so many versions."""
+    steps = tuple(
+        PlannedVersion(version=f"{number}", action=Action.APPLY, file="f", statements=1)
+        for number in range(1, versions + 1)
+    )
+    summary = PlanSummary(digest=DIGEST, position=7, rollbacks=0, applies=versions, recorded=0)
+    return report(plan=steps, planned=summary, version_before="0", version="0")

@@ -399,3 +399,14 @@ def test_a_rollback_before_the_deletion_is_not_told_to_go_forward_only(undone: b
     decision = decide(observation(of, at=replace(target(), status=told)))
     assert (decision.start is None) is undone
     assert decision.start is None or decision.start.only_forward
+
+
+def test_a_plan_is_no_rollback_and_makes_none_due() -> None:
+    planned = undoing(RunOutcome.DONE, mode="Plan")
+    going_on = decide(observation(going(planned, ROLLBACK, **POLICY)))
+    assert going_on.finalizers == {ROLLBACK}
+    only_planned = recorded(RunOutcome.DONE, mode="Plan")
+    asking = target(approval={"apply": "Required"})
+    assert decide(observation(migration(**POLICY), at=asking)).finalizers == {RUN}
+    held = decide(observation(migration(status=only_planned, suspend=True, **POLICY), at=asking))
+    assert held.finalizers == frozenset()

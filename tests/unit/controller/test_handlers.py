@@ -58,7 +58,7 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
     """With `watchNamespaces` kopf looks for CRDs once; it would then watch nothing and call itself healthy."""
     api = Api(installed=installed)
 
-    async def opened(_: str) -> Office:
+    async def opened(*_: object) -> Office:
         return office(api)
 
     monkeypatch.setattr(Office, "open", opened)
@@ -75,6 +75,31 @@ async def test_the_controller_does_not_start_to_serve_nothing(monkeypatch: pytes
 
 
 @pytest.mark.asyncio
+async def test_an_approval_has_its_migration_looked_at() -> None:
+    looked: list[Key] = []
+
+    async def look(key: Key) -> float | None:
+        looked.append(key)
+        return None
+
+    cluster: Any = None
+    at_work = Office(cluster, cluster, Queue(look), Queue(look))
+    memo = kopf.Memo(office=at_work)
+    for spec in ({"migration": "shop"}, {"migration": "other"}):
+        await handlers._approval(memo=memo, namespace="shop", spec=spec)  # type: ignore[arg-type]  # as kopf gives it
+    await asyncio.sleep(0.05)
+    await at_work.migrations.close()
+    assert sorted(looked) == [("shop", "other"), ("shop", "shop")]
+
+
+def test_approvals_are_watched_like_what_they_are_about() -> None:
+    registry = kopf.OperatorRegistry()
+    handlers.register(registry, "image:1", watch_config_maps=False)
+    watched = {handler.fn for handler in registry._watching.get_all_handlers()}
+    assert {handlers._approval, handlers._migration, handlers._target} <= watched
+
+
+@pytest.mark.asyncio
 async def test_nothing_is_served_before_it_is_known_what_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     resuming: Any = Resuming()
     resuming.refusal = ApiError(500, "InternalError", "etcd is away")
@@ -82,7 +107,7 @@ async def test_nothing_is_served_before_it_is_known_what_is_at_work(monkeypatch:
     starting = office(api)
     starting.performer = resuming
 
-    async def opened(_: str) -> Office:
+    async def opened(*_: object) -> Office:
         return starting
 
     monkeypatch.setattr(Office, "open", opened)

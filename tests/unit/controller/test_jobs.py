@@ -17,12 +17,15 @@ from schema_operator.api.request import (
     ChecksumPolicy,
     DatabaseIdentity,
     LockLimits,
+    Mode,
+    PlannedWork,
     Requirements,
     TransactionMode,
 )
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller import jobs, names
+from schema_operator.controller.observation import migration_of, runs_of
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import SPEC, migration, target
 
@@ -263,3 +266,57 @@ def test_inline_scripts_that_do_not_fit_are_refused_with_the_way_out() -> None:
     with pytest.raises(Refused, match="ConfigMaps") as caught:
         jobs.manifest(replace(migration(), spec=spec), target(), START, "image:1")
     assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_job_carries_nothing_that_was_put_on_its_migration() -> None:
+    """A tool that tracks what it applied by labels and annotations would take the Job for its own, and delete it."""
+    marks = {
+        "argocd.argoproj.io/tracking-id": "shop:schema-operator.dev/SchemaMigration:shop/shop",
+        "argocd.argoproj.io/sync-wave": "-1",
+        "app.kubernetes.io/instance": "shop-of-argo",
+        "kustomize.toolkit.fluxcd.io/name": "shop",
+        "helm.sh/hook": "pre-upgrade",
+        "kubectl.kubernetes.io/last-applied-configuration": '{"spec": {}}',
+    }
+    meta = {"namespace": "shop", "name": "shop", "uid": "u", "generation": 1, "resourceVersion": "1"}
+    body = {"metadata": meta | {"labels": marks, "annotations": marks}, "spec": SPEC}
+    manifest = jobs.manifest(migration_of(body), target(), START, "image:1")
+    for carried in (manifest["metadata"], manifest["spec"]["template"]["metadata"]):
+        named = {*carried["labels"], *carried["annotations"]}
+        assert named & marks.keys() == set()
+        assert all(mark not in str(carried) for mark in marks.values() if len(mark) > 4)
+
+
+def test_references_lead_nowhere_but_into_the_namespace_of_the_migration() -> None:
+    runner = {"serviceAccountName": "migrator"}
+    named = {"uriSecret": {"name": "s", "key": "k"}, "tls": {"caSecret": {"name": "ca", "key": "c"}}}
+    manifest = jobs.manifest(migration(), at(named, runner=runner), START, "image:1")
+    assert manifest["metadata"]["namespace"] == migration().namespace
+    assert "namespace" not in str(pod_spec(manifest))
+
+
+PLANNED = PlannedWork(digest="a" * 64, position=7)
+MODES = [
+    (START, Mode.RUN, None, None),
+    (replace(START, mode=Mode.PLAN), Mode.PLAN, None, None),
+    (replace(START, planned=PLANNED, approved_by="alice@example.com"), Mode.RUN, PLANNED, "alice@example.com"),
+    (replace(START, planned=PLANNED), Mode.RUN, PLANNED, None),
+]
+
+
+@pytest.mark.parametrize(("start", "mode", "planned", "approver"), MODES)
+def test_what_is_planned_and_who_approved_it_travels_to_the_runner_and_comes_back_with_the_job(
+    start: jobs.Start, mode: Mode, planned: PlannedWork | None, approver: str | None
+) -> None:
+    request = jobs.request_of(migration(), target(), start)
+    assert (request.mode, request.planned, request.actor) == (mode, planned, approver or "shop/shop")
+    manifest = jobs.manifest(migration(), target(), start, "image:1")
+    metadata = {**manifest["metadata"], "creationTimestamp": "2026-11-22T12:00:00Z"}
+    (run,) = runs_of([manifest | {"metadata": metadata}], [])
+    assert (run.mode, run.approved_by) == (mode, approver)
+
+
+def test_a_run_that_waits_for_nobody_is_asked_for_as_ever() -> None:
+    text = requests.encode(jobs.request_of(migration(), target(), START))
+    assert b'"mode"' not in text
+    assert b'"planned"' not in text

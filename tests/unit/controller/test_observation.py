@@ -9,7 +9,8 @@ import pytest
 from schema_operator.api.report import Outcome
 from schema_operator.api.schema_migration import RunOutcome
 from schema_operator.controller import names
-from schema_operator.controller.observation import ended_container, runs_of
+from schema_operator.controller.observation import ended_container, runs_of, target_of
+from schema_operator.errors import Reason
 from unit.controller.scenes import report, run
 
 JOB = "shop-12345678-1"
@@ -377,3 +378,21 @@ def test_what_is_asked_for_is_what_is_to_be_done_and_not_when(
     one: dict[str, Any], other: dict[str, Any], same: bool
 ) -> None:
     assert (names.asked(one, APART) == names.asked(other, APART)) is same
+
+
+@pytest.mark.parametrize("approval", [{}, {"apply": "Automatic", "rollback": "Automatic"}, {"apply": "Required"}])
+def test_what_waits_for_approvals_is_none_of_what_is_asked_for(approval: dict[str, str]) -> None:
+    """A run for it would be started by everybody who turns it on, and by an upgrade that fills in the default."""
+    meta = {"namespace": "shop", "name": "shop", "uid": "u", "generation": 1, "resourceVersion": "1"}
+    spec: dict[str, Any] = {"connection": {"uriSecret": {"name": "s", "key": "k"}}, "policy": {"outOfOrder": "Allow"}}
+    asking = spec | {"policy": spec["policy"] | {"approval": approval}}
+    assert target_of({"metadata": meta, "spec": asking}).asked == target_of({"metadata": meta, "spec": spec}).asked
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"), [(Reason.PLAN_CHANGED, False), (Reason.SOURCE_CHANGED, False), (Reason.UNREACHABLE, True)]
+)
+def test_what_is_no_failure_of_an_attempt_uses_up_none(reason: Reason, counted: bool) -> None:
+    told = msgspec.json.encode(report(Outcome.RETRYABLE, run="job", reason=reason.value)).decode()
+    found = ended_container("job", {"exitCode": 10, "message": told})
+    assert (found.reason, found.counted) == (reason, counted)

@@ -55,6 +55,10 @@ class Stage:
         self._said("target")
         return TARGET
 
+    async def approvals(self, *_: str) -> list[dict[str, Any]]:
+        self._said("approvals")
+        return []
+
     async def jobs(self, *_: str) -> list[dict[str, Any]]:
         return self.job_list
 
@@ -122,6 +126,7 @@ async def test_a_job_that_a_quota_refuses_is_tried_again_soon() -> None:
     assert stage.statuses[0]["conditions"][-1]["reason"] == "JobNotCreated"
 
 
+@pytest.mark.fault(35)
 @pytest.mark.asyncio
 async def test_a_status_is_bound_to_what_was_looked_at_and_a_change_meanwhile_makes_it_look_again() -> None:
     seen = at(SchemaMigrationStatus(observed_generation=1))
@@ -219,6 +224,20 @@ async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their
     end = Ended(outcome=RunOutcome.KILLED, message="it ended")
     await asyncio.gather(*(at_work._write_target(seen, reported(name, end)) for name in names_of))
     assert {item["migration"] for item in status["runs"]} == set(names_of)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("rule", "looks"), [("Automatic", 0), ("Required", 1)])
+async def test_approvals_are_looked_for_where_the_policy_asks_for_them(
+    monkeypatch: pytest.MonkeyPatch, rule: str, looks: int
+) -> None:
+    """Each look at a migration asks the API server a few things; where nothing waits, this is none of them."""
+    spec = {**TARGET["spec"], "policy": {"approval": {"rollback": rule}}}
+    monkeypatch.setitem(TARGET, "spec", spec)
+    stage = Stage(at(SchemaMigrationStatus(observed_generation=1)))
+    await performer(stage).migration(KEY)
+    assert stage.calls.count("approvals") == looks
+    assert ("mode" in stage.statuses[0]["currentRun"]) is bool(looks)
 
 
 class Lived(Stage):
@@ -436,3 +455,17 @@ async def test_what_a_run_does_is_written_once_a_second(monkeypatch: pytest.Monk
     stage.body = {**stage.body, "status": {**stage.body["status"], "progress": {"step": "Planning", "message": "old"}}}
     await restarted.migration(KEY)
     assert len(stage.statuses) == shown + 2
+
+
+@pytest.mark.asyncio
+async def test_a_run_that_only_plans_holds_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = {**TARGET["spec"], "policy": {"approval": {"apply": "Required"}}}
+    monkeypatch.setitem(TARGET, "spec", spec)
+    stage = Lived()
+    at_work = performer(stage)
+    here = place_of(target_of(TARGET))
+    await at_work.migration(KEY)
+    await at_work.migration(KEY)
+    assert stage.calls.count("create_job") == 1
+    assert at_work.line.ahead(("shop", "other"), here) is None
+    assert await performer(stage).resume([]) == ()

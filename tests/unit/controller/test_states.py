@@ -9,13 +9,29 @@ import msgspec
 import pytest
 
 from schema_operator.api.report import Action, Outcome, Progress
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import ConditionType, RunOutcome, SchemaMigrationStatus, State
 from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
-from schema_operator.controller.observation import Observation, Run
+from schema_operator.controller.observation import Approval, Observation, Run
 from schema_operator.controller.states import STATES, TRANSITIONS, Cause, Kstatus, after
 from schema_operator.errors import Reason, Refused
-from unit.controller.scenes import NOW, ago, ended, migration, observation, recorded, report, run, target, work
+from unit.controller.scenes import (
+    NO,
+    NOW,
+    ago,
+    ended,
+    migration,
+    observation,
+    plan,
+    plan_report,
+    recorded,
+    report,
+    run,
+    says,
+    target,
+    work,
+)
 
 NIGHTLY = {"windows": [{"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}]}
 IN_WINDOW = NOW.replace(hour=23)
@@ -56,9 +72,13 @@ def over(outcome: RunOutcome, **extra: Any) -> Scene:
 
 
 RETRYABLE = recorded(RunOutcome.RETRYABLE, failures=1, reason=Reason.UNREACHABLE)
+APPROVALS = {"approval": {"apply": "Required"}}
+PLANNED = recorded(RunOutcome.DONE, mode="Plan").model_copy(update={"plan": plan()})
 SCENES: dict[State, Scene] = {
     State.PENDING: over(RunOutcome.RETRYABLE, failures=1, reason=Reason.UNREACHABLE),
     State.PLANNING: doing("Planning"),
+    State.AWAITING_APPROVAL: Scene(status=PLANNED, policy=APPROVALS).settled(),
+    State.REJECTED: Scene(status=PLANNED, policy=APPROVALS, extra={"approvals": (says(NO),)}).settled(),
     State.AWAITING_WINDOW: Scene(status=RETRYABLE, policy=NIGHTLY).settled(),
     State.APPLYING: doing("Applying"),
     State.VERIFYING: doing("Verifying"),
@@ -93,11 +113,11 @@ def done(action: Action) -> Callable[[Scene], Scene]:
 
 def later(scene: Scene, **policy: Any) -> Scene:
     """Let every wait be over."""
-    return replace(scene, policy=scene.policy | policy, extra={"now": NOW.replace(minute=30)})
+    return replace(scene, policy=scene.policy | policy, extra=scene.extra | {"now": NOW.replace(minute=30)})
 
 
 def with_window(scene: Scene) -> Scene:
-    return replace(scene, extra={"now": IN_WINDOW})
+    return replace(scene, extra=scene.extra | {"now": IN_WINDOW})
 
 
 def moved(scene: Scene) -> Scene:
@@ -112,6 +132,17 @@ def moved(scene: Scene) -> Scene:
 def wrong(scene: Scene) -> Scene:
     problem = Refused(Reason.DUPLICATE_VERSION, "two scripts have the same version")
     return replace(scene, generation=2, extra={"problem": problem, "scripts_digest": "other"})
+
+
+def planned(scene: Scene) -> Scene:
+    found = with_end(RunOutcome.DONE, report=plan_report())(scene)
+    (ended_run,) = found.runs
+    return replace(found, runs=(replace(ended_run, mode=Mode.PLAN),), policy=scene.policy | APPROVALS, extra={})
+
+
+def told(said: Approval) -> Callable[[Scene], Scene]:
+    """Let somebody say something, and after whatever was said before."""
+    return lambda scene: replace(scene, extra={"approvals": (said, *scene.extra.get("approvals", ()))})
 
 
 CAUSES: dict[Cause, Callable[[Scene], Scene]] = {
@@ -129,6 +160,9 @@ CAUSES: dict[Cause, Callable[[Scene], Scene]] = {
     Cause.LOST: lambda scene: replace(scene, runs=(), progress=None),
     Cause.SUSPENDED: lambda scene: replace(scene, spec=scene.spec | {"suspend": True}),
     Cause.RESUMED: lambda scene: replace(scene, spec={key: scene.spec[key] for key in scene.spec if key != "suspend"}),
+    Cause.PLANNED: planned,
+    Cause.APPROVED: told(says(created=1)),
+    Cause.DISAPPROVED: told(says(NO, created=1)),
     Cause.WINDOW_CLOSED: lambda scene: later(scene, **NIGHTLY),
     Cause.WINDOW_OPENED: with_window,
     Cause.HISTORY_MOVED: moved,

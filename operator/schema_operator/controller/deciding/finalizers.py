@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schema_operator.api.model import CONDITION_MESSAGE_LIMIT, Condition
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import (
     ConditionType,
     DeletionPolicy,
@@ -36,7 +37,11 @@ def with_finalizers(seen: Observation, decision: Decision) -> Decision:
     wanted = set()
     if _run_is_left(seen, decision):
         wanted.add(names.RUN_FINALIZER)
-    if _must_be_rolled_back(seen, decision.status or seen.migration.status, begins=decision.start is not None):
+    if _must_be_rolled_back(
+        seen,
+        decision.status or seen.migration.status,
+        begins=decision.start is not None and decision.start.mode is Mode.RUN,
+    ):
         wanted.add(names.ROLLBACK_FINALIZER)
     migration = seen.migration
     if not migration.deleting:
@@ -63,10 +68,11 @@ def _must_be_rolled_back(seen: Observation, status: SchemaMigrationStatus, *, be
     migration = seen.migration
     if migration.spec.deletion_policy is not DeletionPolicy.ROLLBACK:
         return False
-    runs = status.runs or []
+    runs = [run for run in status.runs or [] if run.mode is not Mode.PLAN]
+    works = status.current_run is not None and status.current_run.mode is not Mode.PLAN
     if migration.deleting:
         return migration.undo and not (runs and runs[0].work == work_of(seen) and runs[0].outcome is RunOutcome.DONE)
-    return begins or status.current_run is not None or (bool(runs) and not _never_there(status, runs))
+    return begins or works or (bool(runs) and not _never_there(status, runs))
 
 
 def _never_there(status: SchemaMigrationStatus, runs: list[RunStatus]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from schema_operator.api.report import Action, Outcome, RunReport, VerificationResult
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import (
     DatabaseStatus,
     RunOutcome,
@@ -12,6 +13,7 @@ from schema_operator.api.schema_migration import (
     VerificationStatus,
 )
 from schema_operator.api.version import NOTHING
+from schema_operator.controller.deciding.approvals import planned
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.history import remembered
 from schema_operator.controller.deciding.settled import settle
@@ -38,6 +40,8 @@ def lost(seen: Observation, lost: RunStatus) -> Decision:
         generation=lost.generation,
         recheck=False,
         created=lost.started_at or timestamp(seen.now),
+        mode=lost.mode or Mode.RUN,
+        approved_by=lost.approved_by,
         started=True,
         pod=None,
         ended=None,
@@ -63,10 +67,15 @@ def recorded(seen: Observation, run: Run, ended: Ended) -> Decision:
     }
     if report is not None and report.version is not None:
         update["version"] = report.version
-    if report is not None:
+    if report is not None and run.mode is Mode.PLAN:
+        update["plan"] = planned(report, run.work, timestamp(seen.now))
+    elif report is not None:
         update["verification"] = _verification_after(status, report)
         update["database"] = _database_after(status, report)
+    if report is not None:
         update |= remembered(seen.migration, report)
+    if ended.reason is Reason.PLAN_CHANGED:
+        update["plan"] = None
     base = status.model_copy(update=update)
     others = {item.name for item in unrecorded(seen)} - {run.name}
     settled = _waiting(seen, base) if others else settle(seen, base)
@@ -120,6 +129,8 @@ def _with_run(runs: list[RunStatus], entry: RunStatus, *, recheck: bool) -> list
 
 
 def _end_event(entry: RunStatus, ended: Ended) -> Event:
+    if entry.mode is Mode.PLAN and ended.outcome is RunOutcome.DONE:
+        return Event(type="Normal", reason="Planned", message=ended.message, run=entry.name)
     if ended.outcome is RunOutcome.DONE:
         reason = {Action.APPLY: "Applied", Action.ROLLBACK: "RolledBack"}.get(entry.action or Action.NONE, "UpToDate")
         return Event(type="Normal", reason=reason, message=ended.message, run=entry.name)

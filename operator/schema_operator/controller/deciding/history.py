@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from schema_operator.api.history_state import NOTHING_APPLIED, fingerprint
 from schema_operator.api.report import RunReport
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller.observation import Migration, Observation
@@ -59,7 +60,7 @@ def only_forward(seen: Observation, base: SchemaMigrationStatus, work: str) -> b
     That is so where the same was asked for and reached before, and where a run has come to a stop and the history has
     moved since. An attempt that was cut short in the middle of rollbacks has moved it itself, and is gone on with.
     """
-    same = list(takewhile(lambda run: run.work == work, base.runs or []))
+    same = [run for run in takewhile(lambda run: run.work == work, base.runs or []) if run.mode is not Mode.PLAN]
     if any(run.outcome is RunOutcome.DONE or run.reason == Reason.HISTORY_AHEAD for run in same):
         return True
     reader = next((run for run in same if run.version is not None), None)

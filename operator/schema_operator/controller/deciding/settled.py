@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schema_operator.api.duration import seconds
-from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus, State
+from schema_operator.api.request import Mode
+from schema_operator.api.schema_migration import ConditionType, RunOutcome, RunStatus, SchemaMigrationStatus, State
 from schema_operator.api.target_database import Retries
 from schema_operator.controller import names
+from schema_operator.controller.deciding.approvals import keeping_to, plan_is_missing, plan_of
 from schema_operator.controller.deciding.attempts import (
     CONNECTION_REASONS,
     PROBLEM_RECHECK_SECONDS,
@@ -19,7 +21,7 @@ from schema_operator.controller.deciding.attempts import (
     uncounted_wait,
 )
 from schema_operator.controller.deciding.decision import Decision, Event
-from schema_operator.controller.deciding.gates import Passages, passages
+from schema_operator.controller.deciding.gates import Passages, passages, soonest
 from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
@@ -44,6 +46,7 @@ _MOVED = (
 
 def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
     """Decide by the last recorded run."""
+    base = _without_old_plan(seen, base)
     name = seen.migration.spec.database.name
     if seen.target is None and not _invalid(seen):
         message = (
@@ -61,8 +64,16 @@ def settle(seen: Observation, base: SchemaMigrationStatus) -> Decision:
         return start(seen, base, failures=0)
     moved = last.outcome not in GOES_ON and is_news(seen, last) and has_moved(seen, base)
     if moved and not seen.migration.undo:
-        return start(seen, base, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
+        unplanned = base.model_copy(update={"plan": None})
+        return start(seen, unplanned, failures=0, why=Verdict("False", "HistoryMoved", _MOVED))
     return _after(seen, base, seen.target, last, last.outcome)
+
+
+def _without_old_plan(seen: Observation, base: SchemaMigrationStatus) -> SchemaMigrationStatus:
+    """Forget the plan of what is no longer asked for; where that cannot be told now, it stays."""
+    work = work_of(seen)
+    old = work is not None and base.plan is not None and base.plan.work != work
+    return base.model_copy(update={"plan": None}) if old else base
 
 
 def _invalid(seen: Observation) -> bool:
@@ -75,7 +86,7 @@ def _after(
     retries = target.spec.policy.retries
     match outcome:
         case RunOutcome.DONE:
-            return ready(seen, base, last)
+            return start(seen, base, failures=0) if last.mode is Mode.PLAN else ready(seen, base, last)
         case RunOutcome.REFUSED | RunOutcome.FAILED | RunOutcome.VERIFICATION_FAILED | RunOutcome.PARTLY_APPLIED:
             return _stalled_by_run(seen, base, last, retries)
         case RunOutcome.RETRYABLE | RunOutcome.KILLED:
@@ -105,8 +116,10 @@ def start(
     if through.hold is not None:
         # A run that would only look again at what made the resource Stalled: it stays so.
         if recheck:
-            return Decision(status=base, requeue=through.hold.requeue, in_line=through.hold.in_line)
+            return Decision(status=base, requeue=through.again, in_line=through.hold.in_line)
         return _held(seen, base, through)
+    plan = plan_of(seen, base)
+    mode = Mode.PLAN if plan_is_missing(seen, base) else Mode.RUN
     begun = Start(
         name=names.job_name(migration.name, migration.uid, work, number),
         work=work,
@@ -114,6 +127,9 @@ def start(
         failures=failures,
         recheck=recheck,
         scripts_digest=seen.scripts_digest,
+        mode=mode,
+        planned=keeping_to(seen, plan, through.approved_by),
+        approved_by=through.approved_by,
         only_forward=not migration.undo and only_forward(seen, base, work),
         emergency=through.emergency,
         scripts_image=scripts_image(seen, base, work),
@@ -124,21 +140,38 @@ def start(
         number=number,
         failures=failures,
         generation=migration.generation,
+        mode=begun.status_mode,
+        approved_by=begun.approved_by,
         started_at=timestamp(seen.now),
         scripts_image=begun.scripts_image,
     )
     following = base.model_copy(
-        update={"current_run": current, "retry_at": None, "scripts_digest": seen.scripts_digest, "progress": None}
+        update={
+            "current_run": current,
+            "retry_at": None,
+            "scripts_digest": seen.scripts_digest,
+            "progress": None,
+            "plan": plan,
+        }
     )
+    events = (*_approved(through, begun), *_emergency(begun))
     if recheck:
-        return Decision(status=observed(seen, following), start=begun, events=_emergency(begun))
+        return Decision(status=observed(seen, following), start=begun, events=events)
     verdict = why or Verdict("False", "Progressing", f"run {begun.name} is starting")
     verdicts = through.verdicts | not_yet(verdict)
     told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
-    told = (*told, *_emergency(begun))
+    told = (*told, *events)
     passing = base == migration.status and not is_about_present(seen) and not told
     status = with_state(seen, following, State.PENDING, verdicts)
     return Decision(status=status, start=begun, events=told, passing=passing)
+
+
+def _approved(through: Passages, begun: Start) -> tuple[Event, ...]:
+    """Tell who has approved what a run is about to do."""
+    verdict = through.verdicts.get(ConditionType.APPROVED)
+    if verdict is None or begun.approved_by is None:
+        return ()
+    return (Event(type="Normal", reason=verdict.reason, message=verdict.message, run=begun.name),)
 
 
 def _emergency(begun: Start) -> tuple[Event, ...]:
@@ -155,14 +188,21 @@ def _held(seen: Observation, base: SchemaMigrationStatus, through: Passages) -> 
         return Decision()
     if hold.stalled:
         return stalled(
-            seen, base, hold.reason, hold.message, requeue=hold.requeue, validated=None, beside=through.verdicts
+            seen,
+            base,
+            hold.reason,
+            hold.message,
+            requeue=through.again,
+            validated=None,
+            state=hold.state,
+            beside=through.verdicts,
         )
     verdict = Verdict("False", hold.reason, hold.message)
     verdicts = through.verdicts | not_yet(verdict)
     following = base.model_copy(update={"retry_at": None, "scripts_digest": seen.scripts_digest})
-    return Decision(
-        status=with_state(seen, following, hold.state, verdicts), requeue=hold.requeue, in_line=hold.in_line
-    )
+    events = () if hold.event is None else (hold.event,)
+    status = with_state(seen, following, hold.state, verdicts)
+    return Decision(status=status, events=events, requeue=through.again, in_line=hold.in_line)
 
 
 def _next_number(seen: Observation, base: SchemaMigrationStatus, work: str) -> int:
@@ -204,7 +244,7 @@ def _again(seen: Observation, base: SchemaMigrationStatus, last: RunStatus, wait
     following = base.model_copy(update={"retry_at": timestamp(when)})
     return Decision(
         status=with_state(seen, following, State.PENDING, through.verdicts | not_yet(verdict)),
-        requeue=(when - seen.now).total_seconds(),
+        requeue=soonest((when - seen.now).total_seconds(), through.again),
     )
 
 

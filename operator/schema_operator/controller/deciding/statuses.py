@@ -76,6 +76,7 @@ def stalled(
     requeue: float | None,
     validated: bool | None,
     last: RunStatus | None = None,
+    state: State = State.STALLED,
     beside: Verdicts | None = None,
 ) -> Decision:
     """Say that nothing more is done until something changes, and why.
@@ -98,7 +99,7 @@ def stalled(
         type="Warning", reason=reason, message=message, run=last.name if last else str(seen.migration.generation)
     )
     return Decision(
-        status=with_state(seen, following, State.STALLED, verdicts),
+        status=with_state(seen, following, state, verdicts),
         events=() if last or said(seen, ConditionType.STALLED, reason) else (event,),
         requeue=requeue,
     )
@@ -165,7 +166,8 @@ def with_state(
     """
     ready = verdicts[ConditionType.READY]
     abnormal = STATES[state].abnormal
-    shown = verdicts | ({abnormal: Verdict("True", ready.reason, ready.message)} if abnormal is not None else {})
+    beside = {abnormal: Verdict("True", ready.reason, ready.message)} if abnormal is not None else {}
+    shown = _approval_used(base) | verdicts | beside
     conditions = succeeded(
         seen.migration.status.conditions,
         {kind.value: shown[kind] for kind in ConditionType if kind in shown},
@@ -173,6 +175,15 @@ def with_state(
         seen.now,
     )
     return observed(seen, base.model_copy(update={"state": state, "conditions": conditions}))
+
+
+def _approval_used(base: SchemaMigrationStatus) -> Verdicts:
+    """Go on saying who approved the plan that a run carries out, or has carried out."""
+    last = base.current_run or (base.runs[0] if base.runs else None)
+    if last is None or last.approved_by is None or base.plan is None:
+        return {}
+    message = f"{last.approved_by} approved the plan {base.plan.digest[:12]}…, and run {last.name} was started upon it"
+    return {ConditionType.APPROVED: Verdict("True", "Approved", message)}
 
 
 def succeeded(before: list[Condition], verdicts: dict[str, Verdict], generation: int, now: datetime) -> list[Condition]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from schema_operator.api.report import RunReport
+from schema_operator.api.report import Action, RunReport
+from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import RunStatus, SchemaMigrationStatus, StatementStatus
 from schema_operator.controller import images, names
 from schema_operator.controller.deciding.statuses import timestamp
@@ -60,7 +61,9 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
         number=run.number,
         failures=run.failures + (1 if ended and ended.counted else 0),
         generation=run.generation,
-        action=report.action if report else None,
+        mode=run.mode if run.mode is Mode.PLAN else None,
+        approved_by=run.approved_by,
+        action=_action(run, report) if report else None,
         outcome=ended.outcome if ended else None,
         reason=ended.reason if ended else None,
         message=ended.message if ended else None,
@@ -72,6 +75,11 @@ def run_status(run: Run, ended: Ended | None = None, now: datetime | None = None
         started_at=run.created,
         finished_at=timestamp(now) if now else None,
     )
+
+
+def _action(run: Run, report: RunReport) -> Action:
+    """Give what a run did: one that only planned has done nothing, whatever its plan is about."""
+    return Action.NONE if run.mode is Mode.PLAN else report.action
 
 
 def _place(report: RunReport) -> StatementStatus | None:

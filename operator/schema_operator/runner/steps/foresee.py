@@ -129,7 +129,7 @@ def _scripts(work: Workplace, decided: Plan) -> Iterator[_Script]:
     """Give the scripts in the order in which they will run."""
     for applied in decided.rollbacks:
         if how := archiving(work, Direction.ROLLBACK):
-            source, variables = look(work, partial(stored_down, work, applied), pinned=True)
+            source, variables = look(work, partial(stored_down, work, applied.version), pinned=True)
             yield _Script(applied.version.text, source, variables, how)
     for script in decided.applies:
         if how := archiving(work, Direction.APPLY, script.allow):

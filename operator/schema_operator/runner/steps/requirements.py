@@ -65,7 +65,7 @@ def _sources(work: Workplace, decided: Plan) -> tuple[tuple[str, Source], ...]:
     """Give the scripts of a plan in their order, with their versions."""
 
     def stored() -> tuple[tuple[str, Source], ...]:
-        return tuple((one.version.text, stored_down(work, one)[0]) for one in decided.rollbacks)
+        return tuple((one.version.text, stored_down(work, one.version)[0]) for one in decided.rollbacks)
 
     rollbacks = look(work, stored, pinned=True) if decided.rollbacks else ()
     return (*rollbacks, *((one.version.text, one.up) for one in decided.applies))

@@ -19,6 +19,7 @@ from schema_operator.scripts.script import Source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from schema_operator.api.version import Version
     from schema_operator.runner.workplace import Workplace
     from schema_operator.scripts.script import Script, Source
 
@@ -29,7 +30,7 @@ def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) ->
     Raises `Failed` where a statement fails, and as `units.carry_out` does.
     """
     version = applied.version.text
-    source, variables = look(work, lambda: stored_down(work, applied), pinned=True)
+    source, variables = look(work, lambda: stored_down(work, applied.version), pinned=True)
     if script is not None and script.down is not None and script.down.text == source.text:
         source = replace(source, file=script.down.file, line=script.down.line)
 
@@ -49,20 +50,21 @@ def rollback(work: Workplace, applied: AppliedVersion, script: Script | None) ->
     work.findings = work.findings.with_rolled_back(applied)
 
 
-def stored_down(work: Workplace, applied: AppliedVersion) -> tuple[Source, Mapping[str, str]]:
+def stored_down(work: Workplace, version: Version, until: int | None = None) -> tuple[Source, Mapping[str, str]]:
     """Read the rollback script, in a transaction, and the variables it needs: those of its version come first.
 
+    It is that of the last application, or of the last one up to a position of the history (`until`).
     Raises `Refused(NotReversible)` where none is stored.
     """
-    stored = store.stored_scripts(work.session, applied.version)
+    stored = store.stored_scripts(work.session, version, until)
     if stored.down is None:
         raise Refused(
             Reason.NOT_REVERSIBLE,
             "no rollback script is stored with this version",
-            Location(version=applied.version.text),
+            Location(version=version.text),
         )
-    file = stored.down_name or f"the rollback script of {applied.version}"
-    source = reading.from_stored(file, stored.down, applied.version)
+    file = stored.down_name or f"the rollback script of {version}"
+    source = reading.from_stored(file, stored.down, version)
     return replace(source, transaction=stored.down_transaction), {**work.request.variables, **stored.variables}
 
 

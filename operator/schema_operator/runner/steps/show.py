@@ -64,7 +64,7 @@ def _planned(version: str, action: Action, source: Source) -> PlannedVersion:
 
 
 def _rollbacks(work: Workplace, versions: Sequence[AppliedVersion]) -> tuple[PlannedVersion, ...]:
-    sources = ((one.version.text, stored_down(work, one)[0]) for one in versions)
+    sources = ((one.version.text, stored_down(work, one.version)[0]) for one in versions)
     return tuple(_planned(version, Action.ROLLBACK, source) for version, source in sources)
 
 
