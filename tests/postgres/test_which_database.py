@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from dev.postgres.packages import MAJORS
 
-from schema_operator.api.request import DatabaseIdentity, InlineScript, Resource, RunRequest
+from schema_operator.api.request import DatabaseIdentity, InlineScript, Mode, Resource, RunRequest
 from support.postgres import Database, Product, new_database
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def test_another_database_is_refused_before_anything_is_there(
         meant = msgspec.structs.replace(REQUEST, expected=expected, accepted=DatabaseIdentity.parse(str(here)))
         assert product.request(tmp_path, meant).code == 0
         undone = msgspec.structs.replace(REQUEST, run="run-2", inline=(), version="0", undo=True, expected=here)
+        plan = product.request(tmp_path, msgspec.structs.replace(undone, run="plan-1", mode=Mode.PLAN))
+        assert plan.code == 0
+        assert [one.version for one in plan.report.plan or ()] == ["1"]
+        assert database.relations() == ["item"]
         ended = product.request(tmp_path, undone)
         assert (ended.code, ended.report.version, database.relations()) == (0, "0", [])
         database.execute("DROP SCHEMA schema_operator CASCADE")
