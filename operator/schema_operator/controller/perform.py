@@ -29,7 +29,7 @@ from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.flight import PROGRESS_SECONDS
 from schema_operator.controller.deciding.inspecting import FLIGHT_SECONDS, StartInspection, TargetSeen, decide_target
 from schema_operator.controller.deciding.settled import not_started
-from schema_operator.controller.deciding.statuses import is_about_present, timestamp, unreadable
+from schema_operator.controller.deciding.statuses import timestamp, unreadable
 from schema_operator.controller.line import Line, place_of
 from schema_operator.controller.logs import about
 from schema_operator.controller.neighbours import look_around
@@ -58,8 +58,8 @@ LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
 FIRST_SIGHT_SECONDS = 3.0
-"""How long a run works before a status says so that is about another generation until then: most runs are over by then,
-and a write is saved. A status that seems to be about the present one is never left standing."""
+"""How long a run works before its progress is shown: most are over by then, and a write is saved. That there is a run
+is said at once."""
 NO_SCRIPTS = SourceSeen("", None)
 """What a run needs that rolls back all there is."""
 ENDING_SECONDS = 1.0
@@ -309,7 +309,7 @@ class Performer:
         written = await self._write_migration(migration, decision.status)
         if written is None:
             return CHANGED_SECONDS
-        if decision.passing:
+        if decision.passing or decision.start is not None:
             self._shown[migration.uid] = time.monotonic()
         await self._tell(migration, decision.events, seen.now)
         _say_what_stays(seen)
@@ -318,10 +318,9 @@ class Performer:
         return decision.requeue
 
     def _may_wait(self, seen: Observation) -> float:
-        """Give the seconds for which what a run does need not be shown: at first a while, then once a second."""
-        if is_about_present(seen):
-            return PROGRESS_SECONDS - (time.monotonic() - self._shown.get(seen.migration.uid, -math.inf))
-        return FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(seen.migration))
+        """Give the seconds for which what a run does need not be shown: a while at first, then once a second."""
+        pace = PROGRESS_SECONDS - (time.monotonic() - self._shown.get(seen.migration.uid, -math.inf))
+        return max(pace, FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(seen.migration)))
 
     async def _mark(self, migration: Migration, ours: frozenset[str]) -> Migration | None:
         """Let a migration have these of our finalizers; None where it has changed since it was looked at."""

@@ -331,7 +331,7 @@ PRESENT = SchemaMigrationStatus(observed_generation=1)
 NO_NODE = Trouble(reason=Reason.UNSCHEDULABLE, message="no node")
 # Each line: what was seen, and whether what is said of it may wait a moment, because most runs are over by then.
 MAY_WAIT = [
-    ("a run is started", observation(), True),
+    ("a run is started", observation(), False),
     ("a run works", observation(runs=(run(),)), True),
     ("its pod cannot start", observation(runs=(run(started=False, trouble=NO_NODE),)), False),
     ("a run is started, and the status seems to be about now", observation(migration(status=PRESENT)), False),

@@ -25,7 +25,6 @@ from schema_operator.controller.deciding.gates import Passages, passages, soones
 from schema_operator.controller.deciding.history import GOES_ON, has_moved, is_news, only_forward
 from schema_operator.controller.deciding.statuses import (
     Verdict,
-    is_about_present,
     not_yet,
     observed,
     ready,
@@ -161,9 +160,7 @@ def start(
     verdicts = through.verdicts | not_yet(verdict)
     told = () if why is None else (Event(type="Warning", reason=why.reason, message=why.message, run=begun.name),)
     told = (*told, *events)
-    passing = base == migration.status and not is_about_present(seen) and not told
-    status = with_state(seen, following, State.PENDING, verdicts)
-    return Decision(status=status, start=begun, events=told, passing=passing)
+    return Decision(status=with_state(seen, following, State.PENDING, verdicts), start=begun, events=told)
 
 
 def _approved(through: Passages, begun: Start) -> tuple[Event, ...]:

@@ -215,11 +215,6 @@ def said(seen: Observation, kind: ConditionType, reason: str) -> bool:
     )
 
 
-def is_about_present(seen: Observation) -> bool:
-    """Tell whether the status is about the present generation, so that whoever reads it may take it for news."""
-    return seen.migration.status.observed_generation == seen.migration.generation
-
-
 def is_true(status: SchemaMigrationStatus, kind: ConditionType) -> bool:
     """Tell whether a condition is there and True."""
     return any(item.type == kind and item.status == "True" for item in status.conditions)
