@@ -218,7 +218,7 @@ def test_a_runner_without_enough_memory_is_named_with_what_to_raise(shop: Shop) 
         assert part in message(status)
     assert not shop.has_history()
     shop.apply(database())
-    assert conditions(shop.settled())["Ready"] == "True Applied"
+    shop.until(lambda found: conditions(found["status"])["Ready"] == "True Applied")
 
 
 @pytest.mark.fault(35)
