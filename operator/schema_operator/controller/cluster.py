@@ -87,6 +87,11 @@ class Cluster:
         """Read a TargetDatabase; None where there is none."""
         return await self._read(f"{_OURS}/namespaces/{namespace}/targetdatabases/{quote(name)}")
 
+    async def targets(self, namespace: str | None) -> list[dict[str, Any]]:
+        """List the TargetDatabases of a namespace, or of all."""
+        place = f"/namespaces/{namespace}" if namespace is not None else ""
+        return await self._list(f"{_OURS}{place}/targetdatabases")
+
     async def migrations(self, namespace: str) -> list[dict[str, Any]]:
         """List the SchemaMigrations of a namespace."""
         return await self._list(f"{_OURS}/namespaces/{namespace}/schemamigrations")

@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import kopf
@@ -23,6 +24,7 @@ from schema_operator.controller.cluster import ApiError, Cluster
 from schema_operator.controller.heard import Watch
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
+from schema_operator.controller.rest import Resting
 from schema_operator.controller.surroundings import required_by, told_apart
 
 RESYNC_SECONDS = 60.0
@@ -51,12 +53,12 @@ class Heard:
     """What is applied of whom: owners with their fingerprints."""
 
     @classmethod
-    def of(cls, body: kopf.Body) -> Heard:
-        """Read it from what a watch tells."""
-        owners = body.status.get("owners") or ()
+    def of(cls, body: Mapping[str, Any]) -> Heard:
+        """Read it from plain data."""
+        meta, owners = body["metadata"], (body.get("status") or {}).get("owners") or ()
         return cls(
-            generation=body.metadata["generation"],
-            requested_at=body.metadata.annotations.get(names.REQUESTED_AT),
+            generation=meta["generation"],
+            requested_at=(meta.get("annotations") or {}).get(names.REQUESTED_AT),
             owners=frozenset((str(one.get("owner", "")), str(one.get("digest", ""))) for one in owners),
         )
 
@@ -86,6 +88,7 @@ class Office:
     watch: Watch = field(default_factory=Watch)
     heard: dict[Key, Heard] = field(default_factory=dict)
     """What was last heard of each TargetDatabase."""
+    resting: Resting = field(default_factory=Resting)
 
     @classmethod
     async def open(cls, image: str, namespaces: Sequence[str] = ()) -> Office:
@@ -97,9 +100,15 @@ class Office:
         return cls(cluster, performer, migrations, Queue(performer.target), namespaces=namespaces or (None,))
 
     async def resume(self, namespaces: Sequence[str]) -> None:
-        """See what is at work before anything is heard, so that nothing is started beside it."""
+        """See what is at work before anything is heard, so that nothing is started beside it.
+
+        Targets are seen too: without them, none of their migrations could be told to be at rest when it is heard of.
+        """
         for key in await self.performer.resume(namespaces):
             self.migrations.put(key)
+        for namespace in self.namespaces:
+            for body in await self.cluster.targets(namespace):
+                self.target_heard(body)
 
     async def close(self) -> None:
         """Stop looking at anything; Jobs that run go on."""
@@ -115,7 +124,8 @@ class Office:
             self.config_maps[key] = named
         else:
             self.config_maps.pop(key, None)
-        self.migrations.put(key)
+        if not self.resting.rests(key, body, datetime.now(UTC)):
+            self.migrations.put(key)
         shown = told_apart(body)
         if self.shown.get(key) != shown:
             self.shown[key] = shown
@@ -125,6 +135,7 @@ class Office:
     def migration_deleted(self, key: Key, uid: str) -> None:
         """Forget a migration, also in the status of its target, and look at those it was tied to."""
         self.performer.forget(key, uid)
+        self.resting.forget(key)
         self._tied_moved(key)
         database = self.databases.pop(key, None)
         for known in (self.config_maps, self.requires, self.shown):
@@ -138,6 +149,20 @@ class Office:
         below = [other for other in self.requires.get(key, ()) if other in self.databases]
         for other in (*above, *below):
             self.migrations.put(other)
+
+    def run_changed(self, key: Key, labels: Mapping[str, str], job: str, *, gone: bool) -> None:
+        """Look at a migration whose Job or pod has changed, unless it is one of those that are done with."""
+        uid = labels.get(names.MIGRATION_UID, "")
+        news = self.resting.job_seen(key, uid, job)
+        if gone:
+            self.resting.job_gone(uid, job)
+        if news:
+            self.migrations.put(key)
+
+    def target_heard(self, body: Mapping[str, Any]) -> None:
+        """Note a target, and look at what its change concerns."""
+        self.resting.target_seen(body)
+        self.target_changed((body["metadata"]["namespace"], body["metadata"]["name"]), Heard.of(body))
 
     def target_changed(self, key: Key, heard: Heard) -> None:
         """Look at a target and at every migration of it that what has changed concerns.
@@ -159,13 +184,15 @@ class Office:
     def target_deleted(self, key: Key) -> None:
         """Look at every migration of a target that is gone."""
         self.heard.pop(key, None)
+        self.resting.target_gone(key)
         self.performer.forget_target(key)
         self._target_moved(key)
 
     def _owner_moved(self, key: Key, owner: str) -> None:
         migration = (key[0], owner.removeprefix(f"{key[0]}/"))
-        if self.databases.get(migration) == key[1]:
-            self.migrations.put(migration)
+        for one in (migration, *self.resting.relying_on(owner)):
+            if one[0] == key[0] and self.databases.get(one) == key[1]:
+                self.migrations.put(one)
 
     def _target_moved(self, key: Key) -> None:
         for migration, database in self.databases.items():
@@ -179,9 +206,12 @@ class Office:
                 self.migrations.put(migration)
 
     async def resync(self) -> None:
-        """Look at everything once in `RESYNC_SECONDS`, spread over them, and list what there is after each round."""
+        """Look at what is not at rest once in `RESYNC_SECONDS`, spread over it, and list what there is after it.
+
+        What is at rest has not changed as long as the listing says so; but of ConfigMaps nothing is listed.
+        """
         while True:
-            keys = list(self.databases)
+            keys = [key for key in self.databases if not self.resting.knows(key) or key in self.config_maps]
             random.shuffle(keys)
             for key in keys:
                 self.migrations.put(key)
@@ -284,16 +314,27 @@ async def _target(
     if event["type"] == "DELETED":
         memo.office.target_deleted(key)
     else:
-        memo.office.target_changed(key, Heard.of(body))
+        memo.office.target_heard(body)
 
 
 async def _approval(*, memo: kopf.Memo, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
     memo.office.migrations.put((namespace or "", spec.get("migration", "")))
 
 
-async def _owned(*, memo: kopf.Memo, namespace: str | None, annotations: kopf.Annotations, **_: Any) -> None:
+async def _owned(
+    *,
+    event: kopf.RawEvent,
+    memo: kopf.Memo,
+    namespace: str | None,
+    name: str,
+    annotations: kopf.Annotations,
+    labels: kopf.Labels,
+    **_: Any,
+) -> None:
+    gone = event["type"] == "DELETED"
+    job = labels.get(names.JOB_NAME, name)  # of a pod, the Job it belongs to
     if names.MIGRATION in annotations:
-        memo.office.migrations.put((namespace or "", annotations[names.MIGRATION]))
+        memo.office.run_changed((namespace or "", annotations[names.MIGRATION]), labels, job, gone=gone)
     elif names.TARGET in annotations:
         memo.office.targets.put((namespace or "", annotations[names.TARGET]))
 

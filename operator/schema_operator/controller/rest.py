@@ -8,6 +8,7 @@ the view old, or by the next round over everything.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -17,9 +18,81 @@ from schema_operator.api.schema_migration import State
 from schema_operator.controller import names
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision
-from schema_operator.controller.observation import Migration, Observation, Target, migration_of
+from schema_operator.controller.observation import Migration, Observation, Target, migration_of, target_of
+from schema_operator.controller.queue import Key
 
 _DONE = (State.APPLIED, State.ROLLED_BACK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    uid: str
+    runs: frozenset[str]
+    """Names of its recorded runs."""
+    relies_on: frozenset[str]
+    """Other owners whose versions count as its own."""
+
+
+@dataclass(slots=True)
+class Resting:
+    """The migrations about which there is nothing to do, and what the watches have shown that this is told from."""
+
+    _targets: dict[Key, Target] = field(default_factory=dict)
+    _jobs: dict[str, set[str]] = field(default_factory=dict)
+    """Names of the Jobs of each migration, by its uid."""
+    _resting: dict[Key, _Rest] = field(default_factory=dict)
+
+    def target_seen(self, body: Mapping[str, Any]) -> None:
+        """Note a TargetDatabase."""
+        key = (body["metadata"]["namespace"], body["metadata"]["name"])
+        try:
+            self._targets[key] = target_of(body)
+        except ValidationError:
+            self._targets.pop(key, None)
+
+    def target_gone(self, key: Key) -> None:
+        """Forget a TargetDatabase."""
+        self._targets.pop(key, None)
+
+    def rests(self, key: Key, body: Mapping[str, Any], now: datetime) -> bool:
+        """Note a migration; tell whether nothing is to be done about it."""
+        uid = body["metadata"]["uid"]
+        target = self._targets.get((key[0], body["spec"].get("database", {}).get("name", "")))
+        if not is_at_rest(body, target, self._jobs.get(uid, ()), now):
+            self._resting.pop(key, None)
+            return False
+        status = body["status"]
+        runs = frozenset(run["name"] for run in status.get("runs") or ())
+        self._resting[key] = _Rest(uid, runs, frozenset(status.get("reliesOn") or ()))
+        return True
+
+    def knows(self, key: Key) -> bool:
+        """Tell whether nothing was to be done about a migration when it was last heard of."""
+        return key in self._resting
+
+    def job_seen(self, key: Key, uid: str, name: str) -> bool:
+        """Note a Job of a migration; tell whether it is news: not one that is recorded while nothing is to be done."""
+        self._jobs.setdefault(uid, set()).add(name)
+        rest = self._resting.get(key)
+        if rest is not None and (rest.uid != uid or name not in rest.runs):
+            self._resting.pop(key)
+            return True
+        return rest is None
+
+    def job_gone(self, uid: str, name: str) -> None:
+        """Forget a Job."""
+        names_of = self._jobs.get(uid, set())
+        names_of.discard(name)
+        if not names_of:
+            self._jobs.pop(uid, None)
+
+    def relying_on(self, owner: str) -> list[Key]:
+        """Give those for which versions of an owner count as their own."""
+        return [key for key, rest in self._resting.items() if owner in rest.relies_on]
+
+    def forget(self, key: Key) -> None:
+        """Forget a migration that is deleted."""
+        self._resting.pop(key, None)
 
 
 def is_at_rest(body: Mapping[str, Any], target: Target | None, jobs: Collection[str], now: datetime) -> bool:

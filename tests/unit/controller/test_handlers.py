@@ -24,6 +24,9 @@ class Api:
     async def serves_our_kinds(self) -> bool:
         return self.installed
 
+    async def targets(self, _: str | None) -> list[dict[str, Any]]:
+        return []
+
     async def close(self) -> None:
         self.closed = True
 
@@ -120,7 +123,7 @@ async def test_nothing_is_served_before_it_is_known_what_is_at_work(monkeypatch:
 
 
 def seen(name: str, *requires: str, generation: int = 1, progress: str = "") -> dict[str, Any]:
-    meta = {"namespace": "shop", "name": name, "uid": name, "generation": generation}
+    meta = {"namespace": "shop", "name": name, "uid": name, "generation": generation, "resourceVersion": "1"}
     needed = [{"name": one} for one in requires]
     spec = {"database": {"name": "db"}, "requires": {"migrations": needed}}
     return {"metadata": meta, "spec": spec, "status": {"progress": {"message": progress}}}
@@ -162,7 +165,8 @@ async def test_a_migration_that_is_gone_is_missed_by_those_that_require_it() -> 
 
 
 def of(spec: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"uid": "u", "generation": 1}, "spec": spec}
+    meta = {"namespace": "shop", "name": "shop", "uid": "u", "generation": 1, "resourceVersion": "1"}
+    return {"metadata": meta, "spec": spec}
 
 
 def scripts_in(*names: str) -> dict[str, Any]:
