@@ -226,7 +226,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("one variable twice", {"scripts": INLINE, "variables": [VARIABLE, VARIABLE]}, "Duplicate value"),
     ("no name of a variable", {"scripts": INLINE, "variables": [VARIABLE | {"name": "1a"}]}, "should match"),
     ("variable without a value", {"scripts": INLINE, "variables": [{"name": "a"}]}, "value: Required value"),
-    ("nothing required", {"scripts": INLINE, "requires": {}}, "at least one of versions and extensions"),
+    ("nothing required", {"scripts": INLINE, "requires": {}}, "at least one of versions, extensions and migrations"),
     ("one required version twice", {"scripts": INLINE, "requires": {"versions": ["1", "1"]}}, "Duplicate value"),
     ("required version 0", {"scripts": INLINE, "requires": {"versions": ["0"]}}, "version 0 means that nothing"),
     ("malformed baseline", {"scripts": INLINE, "baseline": "v1"}, "should match"),
