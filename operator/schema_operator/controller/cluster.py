@@ -59,14 +59,14 @@ class Cluster:
         self._client = client
 
     @classmethod
-    async def connect(cls) -> Self:
-        """Connect as the pod's service account, or as the current kubeconfig says."""
+    async def connect(cls, kubeconfig: str | None = None) -> Self:
+        """Connect as a kubeconfig says; without one, as the pod's service account or the current kubeconfig."""
         settings = Configuration()
         settings.connection_pool_maxsize = CONNECTIONS
-        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+        if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
             config.load_incluster_config(client_configuration=settings)
         else:
-            await config.load_kube_config(client_configuration=settings)
+            await config.load_kube_config(kubeconfig, client_configuration=settings)
         return cls(ApiClient(configuration=settings))
 
     async def close(self) -> None:
