@@ -52,8 +52,8 @@ def waits_for(shop: Shop, text: str) -> None:
     while text not in log:
         assert time.monotonic() < deadline, log
         time.sleep(0.2)
-        started = [one["status"].get("initContainerStatuses", [{}])[0].get("state", {}) for one in shop.pods()]
-        if started and "running" in started[0]:
+        running = "jsonpath={.items[*].status.initContainerStatuses[0].state.running.startedAt}"
+        if shop.kubectl("get", "pods", "-l", "app=shop", "-o", running):
             log = shop.kubectl("logs", "deployment/shop", "-c", "wait-for-schema")
 
 
