@@ -47,7 +47,7 @@ lint: setup
 unit: setup
 	$(BIN)/pytest --quiet tests/unit
 
-# Tests on real servers run on PostgreSQL 13, 18 and one between; SERVERS=all runs each of them on every version.
+# Tests on real servers run on the newest PostgreSQL and on one of 13 to 17; SERVERS=all runs each on every version.
 SERVERS ?=
 test: setup lint ## Everything: check, then all tests on real PostgreSQL servers and a real cluster
 	SERVERS=$(SERVERS) $(BIN)/pytest $(PYTEST_ARGS)

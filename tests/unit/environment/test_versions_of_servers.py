@@ -1,31 +1,36 @@
-"""Every server gets its share of the tests, and every test runs on three servers."""
+"""Every server gets its share of the tests, and every test runs on the newest and on one of the others."""
 
 from collections import Counter
 
 import pytest
 from dev.postgres.packages import MAJORS
 
-from support.versions import chosen
+from support.versions import left_out
 
-TESTS = [f"test_{number}[postgres%d-case {number}]" for number in range(400)]
-
-
-def test_each_test_runs_on_the_oldest_the_newest_and_one_between() -> None:
-    runs = Counter(
-        major for test in TESTS for major in MAJORS if chosen(test % major, {"server": major}, everywhere=False)
-    )
-    assert runs[MAJORS[0]] == runs[MAJORS[-1]] == len(TESTS)
-    between = [runs[major] for major in MAJORS[1:-1]]
-    assert sum(between) == len(TESTS)
-    assert min(between) > len(TESTS) // len(between) // 2
+ITEMS = [(f"a.py::test[postgres{major}-{case}]", {"server": major}) for case in range(500) for major in MAJORS]
 
 
-@pytest.mark.parametrize("parameters", [{}, {"server": "none"}, {"major": 15}])
-def test_what_has_no_server_runs(parameters: dict[str, object]) -> None:
-    assert chosen("test_it", parameters, everywhere=False)
+def test_each_test_runs_on_the_newest_and_on_one_of_the_others() -> None:
+    out = set(left_out(ITEMS, everywhere=False))
+    runs = Counter(parameters["server"] for place, (_, parameters) in enumerate(ITEMS) if place not in out)
+    assert runs[MAJORS[-1]] == 500
+    older = [runs[major] for major in MAJORS[:-1]]
+    assert sum(older) == 500
+    assert min(older) > 500 // len(older) // 2
+
+
+@pytest.mark.parametrize("parameters", [{}, {"server": "none"}, {"major": 15}, {"server": MAJORS[0]}])
+def test_what_has_no_server_or_names_its_own_runs(parameters: dict[str, object]) -> None:
+    assert not left_out([("a.py::test[postgres13]", parameters)], everywhere=False)
+
+
+def test_what_names_two_servers_runs_on_both() -> None:
+    named = [(f"a.py::test[postgres{major}]", {"server": major}) for major in (MAJORS[0], MAJORS[-1])]
+    assert not left_out(named, everywhere=False)
 
 
 def test_everything_runs_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert all(chosen(test % major, {"server": major}, everywhere=True) for test in TESTS for major in MAJORS)
+    assert not left_out(ITEMS, everywhere=True)
+    assert left_out(ITEMS)
     monkeypatch.setenv("SERVERS", "all")
-    assert all(chosen(test % major, {"server": major}) for test in TESTS for major in MAJORS)
+    assert not left_out(ITEMS)
