@@ -27,6 +27,8 @@ from schema_operator.controller.target import PASSING, first_status, status_afte
 from schema_operator.errors import Reason, Refused
 from support.kstatus import Kstatus
 from unit.controller.scenes import (
+    IN_WINDOW,
+    NIGHTLY,
     NO,
     NOW,
     SPEC,
@@ -262,8 +264,7 @@ def _waiting() -> Iterator[Shown]:
 
 
 def _held() -> Iterator[Shown]:
-    nightly: dict[str, Any] = {"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}
-    closed = target(windows=[nightly])
+    closed = target(**NIGHTLY)
     frozen = target(freezes=[{"from": ago(60), "until": "2026-12-01T00:00:00Z", "reason": "audit"}])
     other, ahead = Neighbour(name="other", exists=False), Ahead(name="shop/other", at_work=True)
     asking = target(approval={"apply": "Required"})
@@ -281,7 +282,7 @@ def _held() -> Iterator[Shown]:
         ("an approved plan is carried out", observation(planned, runs=approved, at=asking), "Healthy"),
         ("a window is closed", observation(at=closed), "Suspended"),
         ("a freeze is on", observation(at=frozen), "Suspended"),
-        ("a window is open", observation(at=closed, now=NOW.replace(hour=23)), "Progressing"),
+        ("a window is open", observation(at=closed, now=IN_WINDOW), "Progressing"),
         ("an emergency", observation(migration(emergency={"reason": "incident 4711"}), at=closed), "Progressing"),
         ("a run is being stopped", observation(migration(suspend=True), runs=(run(),)), "Progressing"),
         ("suspended when it was done", observation(migration(suspend=True, status=ready())), "Healthy"),

@@ -57,13 +57,13 @@ from schema_operator.errors import Reason, Refused
 LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
+ENDING_SECONDS = 1.0
+"""The same, where the namespace is being deleted: the migration will be too."""
 FIRST_SIGHT_SECONDS = 3.0
 """How long a run works before its progress is shown: most are over by then, and a write is saved. That there is a run
 is said at once."""
 NO_SCRIPTS = SourceSeen("", None)
 """What a run needs that rolls back all there is."""
-ENDING_SECONDS = 1.0
-"""The same, where the namespace is being deleted: the migration will be too."""
 CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
 INSPECTIONS_AT_ONCE = 10

@@ -158,8 +158,3 @@ TRANSITIONS: tuple[Transition, ...] = (
     _lead(AT_REST | {State.PENDING}, Cause.TARGET_GONE, State.STALLED),
     _lead(AT_REST | {State.PENDING}, Cause.SCRIPTS_WRONG, State.STALLED),
 )
-
-
-def after(state: State, cause: Cause) -> State:
-    """Give the state that follows; the same where the cause changes nothing."""
-    return next((one.after for one in TRANSITIONS if one.cause is cause and state in one.before), state)

@@ -84,19 +84,6 @@ def opening(
     return Opening(frozen=frozen, longest=longest)
 
 
-def problem_of(windows: Iterable[Window], freezes: Iterable[Freeze]) -> str | None:
-    """Say what is wrong with windows or freezes; None where all can be read."""
-    epoch = datetime(2000, 1, 1, tzinfo=UTC)
-    try:
-        for window in windows:
-            next(_openings(window, epoch), None)
-        for freeze in freezes:
-            _freeze(freeze)
-    except InvalidWindow as error:
-        return str(error)
-    return None
-
-
 _PAST = datetime.min.replace(tzinfo=UTC)
 _FOREVER = datetime.max.replace(tzinfo=UTC)
 

@@ -42,15 +42,6 @@ def next_size(size: int, seconds: float, limits: BatchLimits) -> int:
     return min(max(round(size * growth), limits.min_size, 1), limits.max_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Standby:
-    """A server that follows this one, as far as it has replayed."""
-
-    name: str
-    replayed: int
-    """Position in the write-ahead log, in bytes."""
-
-
 class Log:
     """When the write-ahead log was how long: by it a position becomes a time.
 

@@ -21,6 +21,9 @@ from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import Approval, Ended, Migration, Observation, Run, Target, leaving
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+NIGHTLY: dict[str, Any] = {"windows": [{"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}]}
+"""A policy whose window is closed at NOW, and open at IN_WINDOW."""
+IN_WINDOW = NOW.replace(hour=23)
 SCRIPTS = "5c0ffee"
 UID = "11111111-2222-3333-4444-555555555555"
 

@@ -11,7 +11,19 @@ from schema_operator.controller import names
 from schema_operator.controller.decide import decide
 from schema_operator.controller.observation import Observation, Run
 from schema_operator.errors import Reason
-from unit.controller.scenes import NOW, ago, ended, migration, observation, recorded, run, target, work
+from unit.controller.scenes import (
+    IN_WINDOW,
+    NIGHTLY,
+    NOW,
+    ago,
+    ended,
+    migration,
+    observation,
+    recorded,
+    run,
+    target,
+    work,
+)
 
 SUSPENDED: dict[str, Any] = {"suspend": True}
 
@@ -130,12 +142,10 @@ def test_a_stopped_run_is_recorded_and_the_next_one_goes_on_when_it_may() -> Non
     assert decide(later).start.name == names.job_name("shop", later.migration.uid, work(), 2)  # type: ignore[union-attr]
 
 
-NIGHTLY: dict[str, Any] = {"windows": [{"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}]}
 FROZEN: dict[str, Any] = {
     "freezes": [{"from": "2026-11-22T00:00:00Z", "until": "2026-11-24T00:00:00Z", "reason": "audit"}]
 }
 EMERGENCY: dict[str, Any] = {"emergency": {"reason": "incident 4711"}}
-IN_WINDOW = NOW.replace(hour=23)
 TOOK_90_MINUTES = recorded(
     RunOutcome.DONE, generation=9, started_at="2026-11-21T22:00:00Z", finished_at="2026-11-21T23:30:00Z", versions=["1"]
 )

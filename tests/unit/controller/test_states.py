@@ -14,9 +14,11 @@ from schema_operator.api.schema_migration import ConditionType, RunOutcome, Sche
 from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller.decide import decide
 from schema_operator.controller.observation import Approval, Observation, Run
-from schema_operator.controller.states import STATES, TRANSITIONS, Cause, Kstatus, after
+from schema_operator.controller.states import STATES, TRANSITIONS, Cause, Kstatus
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import (
+    IN_WINDOW,
+    NIGHTLY,
     NO,
     NOW,
     ago,
@@ -33,8 +35,6 @@ from unit.controller.scenes import (
     work,
 )
 
-NIGHTLY = {"windows": [{"schedule": "0 22 * * *", "duration": "2h", "timeZone": "UTC"}]}
-IN_WINDOW = NOW.replace(hour=23)
 LIMIT = 5
 
 
@@ -169,6 +169,11 @@ CAUSES: dict[Cause, Callable[[Scene], Scene]] = {
     Cause.TARGET_GONE: lambda scene: replace(scene, extra={"target": None}),
     Cause.SCRIPTS_WRONG: wrong,
 }
+
+
+def after(state: State, cause: Cause) -> State:
+    """Give the state that the table has; the same where the cause changes nothing."""
+    return next((one.after for one in TRANSITIONS if one.cause is cause and state in one.before), state)
 
 
 def test_there_is_a_scene_for_every_state_and_every_cause() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from schema_operator.api.target_database import Freeze, Window
-from schema_operator.controller.windows import InvalidWindow, opening, problem_of
+from schema_operator.controller.windows import InvalidWindow, opening
 
 
 def at(text: str) -> datetime:
@@ -232,8 +232,3 @@ def test_what_cannot_be_read_is_said(item: Any, sentence: str) -> None:
     with pytest.raises(InvalidWindow) as raised:
         opening(windows, freezes, at("2026-11-28T12:00:00Z"))
     assert sentence in str(raised.value)
-    assert problem_of(windows, freezes) == str(raised.value)
-
-
-def test_nothing_is_wrong_with_what_can_be_read() -> None:
-    assert problem_of([*SATURDAY, *BERLIN], XMAS) is None

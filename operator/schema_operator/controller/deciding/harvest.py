@@ -24,32 +24,30 @@ from schema_operator.controller.surroundings import is_nothing
 from schema_operator.errors import Reason
 
 RUNS_KEPT = 10
-
-
 JOBS_KEPT = 3
 """Finished Jobs kept for their logs."""
 
 
-def lost(seen: Observation, lost: RunStatus) -> Decision:
+def lost(seen: Observation, entry: RunStatus) -> Decision:
     """Record that a Job is gone before its end was read: nothing is known, but the history knows everything."""
     run = Run(
-        name=lost.name,
-        work=lost.work,
-        number=lost.number,
-        failures=lost.failures,
-        generation=lost.generation,
+        name=entry.name,
+        work=entry.work,
+        number=entry.number,
+        failures=entry.failures,
+        generation=entry.generation,
         recheck=False,
-        created=lost.started_at or timestamp(seen.now),
-        mode=lost.mode or Mode.RUN,
-        approved_by=lost.approved_by,
+        created=entry.started_at or timestamp(seen.now),
+        mode=entry.mode or Mode.RUN,
+        approved_by=entry.approved_by,
         started=True,
         pod=None,
         ended=None,
         trouble=None,
-        scripts_image=lost.scripts_image,
+        scripts_image=entry.scripts_image,
     )
     message = (
-        f"Job {lost.name} was deleted before its result was read; "
+        f"Job {entry.name} was deleted before its result was read; "
         "the history in the database decides what is left to do"
     )
     return recorded(seen, run, Ended(outcome=RunOutcome.KILLED, reason=Reason.RUNNER_KILLED, message=message))
