@@ -164,6 +164,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[tuple[PostgresServer, Postg
 
 
 LIMIT = 3.0
+STARTED = "SELECT to_regclass('schema_operator.batch_positions') IS NOT NULL"
 NEWEST = "SELECT max(happened_at) FROM schema_operator.batch_positions"
 
 
@@ -176,6 +177,7 @@ def test_a_standby_that_does_not_replay_is_waited_for(
     limits = ("--max-replication-lag", f"{LIMIT:.0f}", "--batch-pause", "40ms", "--give-up-after", "1")
     run = scene.start(*OF_100, *limits)
     run.wait_for("of about 20000 rows")
+    until(lambda: bool(reader.value(STARTED)) and reader.value(NEWEST) is not None, "a batch on the standby")
     reader.rows("SELECT pg_wal_replay_pause()")
     paused = time.monotonic()
     run.wait_for("waiting for the standby reader, which is")

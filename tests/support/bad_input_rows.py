@@ -24,8 +24,6 @@ BEFORE_CONNECTING = {
     "a name that is nearly a script's": Bad(
         reason="UnrecognizedScript", says=("2_x.verfy.sql",), files={"2_x.verfy.sql": "SELECT 1;"}
     ),
-    "an empty script": refused(3, "", "EmptyMigration", "no statement", "allow=EmptyScript", at=(None, None, None)),
-    "only comments": refused(3, "-- soon\n/* later */;\n", "EmptyMigration", "no statement", at=(None, None, None)),
     "a version twice": Bad(
         row=4,
         reason="DuplicateVersion",
@@ -71,9 +69,6 @@ BEFORE_CONNECTING = {
     "a file of psql": refused(21, "SELECT 1;\n\\i other.sql\n", "MetaCommandNotSupported", "\\i", at=(None, 2, 1)),
     "a copy of psql": refused(21, "\\copy a from b\n", "MetaCommandNotSupported", "\\copy", at=(None, 1, 1)),
     "another connection of psql": refused(21, "\\c other\n", "MetaCommandNotSupported", "\\c", at=(None, 1, 1)),
-    "rows for the client to send": refused(
-        22, f"SELECT 1;\nCOPY item FROM STDIN;\n1\t{SECRET}\n\\.\n", "CopyNotSupported", "INSERT", at=(2, 2, 1)
-    ),
     "a program of the server": refused(
         23, f"COPY item FROM PROGRAM 'echo {SECRET}';", "ForbiddenStatement", "PROGRAM", "must not"
     ),
@@ -134,6 +129,12 @@ BEFORE_CONNECTING = {
 }
 
 IN_THE_HISTORY = {
+    # What can be acknowledged is asked of pending scripts only, so the history is read first.
+    "an empty script": refused(3, "", "EmptyMigration", "no statement", "allow=EmptyScript", at=(None, None, None)),
+    "only comments": refused(3, "-- soon\n/* later */;\n", "EmptyMigration", "no statement", at=(None, None, None)),
+    "rows for the client to send": refused(
+        22, f"SELECT 1;\nCOPY item FROM STDIN;\n1\t{SECRET}\n\\.\n", "CopyNotSupported", "INSERT", at=(2, 2, 1)
+    ),
     "a version that is neither a script nor applied": Bad(
         reason="UnknownVersion", says=("1.5", "1.0.0", "1.2.0"), arguments=("--version", "1.5")
     ),
