@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 import kopf
 import yaml
 from dev import release
+from dev.cluster.kubectl import Cluster
 
 from schema_operator.controller import logs
 from schema_operator.controller.handlers import register
@@ -36,13 +37,13 @@ WATCHES_BY = "WATCHES_BY"
 
 
 def main() -> None:
-    """Run the controller for one namespace: IMAGE NAMESPACE PORT."""
-    image, namespace, port = sys.argv[1:]
+    """Run the controller: IMAGE PORT [NAMESPACE ...]; without namespaces, for all of them."""
+    image, port, *namespaces = sys.argv[1:]
     # The Kubernetes client has read $KUBECONFIG when it was imported; kopf reads it when it logs in.
     os.environ["KUBECONFIG"] = os.environ.get(WATCHES_BY, os.environ["KUBECONFIG"])
     logs.configure(logs.LogFormat.TEXT)
     registry = kopf.OperatorRegistry()
-    register(registry, image, [namespace])
+    register(registry, image, namespaces)
     kopf.on.startup(registry=registry, id="impatient")(_impatient)
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
@@ -50,7 +51,8 @@ def main() -> None:
         registry=registry,
         settings=settings,
         standalone=True,
-        namespaces=[namespace],
+        clusterwide=not namespaces,
+        namespaces=namespaces,
         liveness_endpoint=f"http://127.0.0.1:{port}/healthz",
     )
 
@@ -157,42 +159,60 @@ def _kubeconfig(shop: Shop, folder: Path, port: int) -> tuple[Path, tuple[str, i
 
 
 @contextlib.contextmanager
+def without_its_own(cluster: Cluster) -> Iterator[str]:
+    """Let the controller in the cluster rest meanwhile; give the image it starts runners from."""
+    deployment = ("-n", release.NAME, "scale", f"deployment/{release.NAME}")
+    image = cluster.kubectl(
+        *("-n", release.NAME, "get", f"deployment/{release.NAME}", "-o"),
+        "jsonpath={.spec.template.spec.containers[0].image}",
+    )
+    cluster.kubectl(*deployment, "--replicas=0")
+    try:
+        yield image
+    finally:
+        cluster.kubectl(*deployment, "--replicas=1")
+        cluster.kubectl("-n", release.NAME, "rollout", "status", f"deployment/{release.NAME}")
+
+
+def start(image: str, port: int, *namespaces: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Start the controller of this module; `environment` says how it gets to the API server."""
+    tests = Path(__file__).parents[1]
+    path = os.pathsep.join([str(tests), str(tests.parent), *sys.path])
+    command = [sys.executable, "-m", "support.controller", image, str(port), *namespaces]
+    return subprocess.Popen(command, env=os.environ | environment | {"PYTHONPATH": path})
+
+
+def free_port() -> int:
+    """Give a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+@contextlib.contextmanager
 def own_controller(shop: Shop, folder: Path, *, watches_only: bool) -> Iterator[OwnController]:
     """Let a controller of this machine work in place of the one in the cluster.
 
     Its requests go through the gate, or only its watches.
     """
-    scale = ("-n", release.NAME, "scale", f"deployment/{release.NAME}")
-    image = shop.cluster.kubectl(
-        *("-n", release.NAME, "get", f"deployment/{release.NAME}", "-o"),
-        "jsonpath={.spec.template.spec.containers[0].image}",
-    )
     _, target = _kubeconfig(shop, folder, 0)
     gate = Gate(*target)
     through, _ = _kubeconfig(shop, folder, gate.port)
     direct = str(shop.cluster.kubeconfig_path)
     ways = {"KUBECONFIG": direct if watches_only else str(through), WATCHES_BY: str(through)}
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        port = int(one.getsockname()[1])
-    shop.cluster.kubectl(*scale, "--replicas=0")
-    command = [sys.executable, "-m", "support.controller", image, shop.namespace, str(port)]
-    tests = Path(__file__).parents[1]
-    path = os.pathsep.join([str(tests), str(tests.parent), *sys.path])
-    process = subprocess.Popen(command, env=os.environ | ways | {"PYTHONPATH": path})
-    found = OwnController(gate, process, port)
-    try:
-        deadline = time.monotonic() + 60
-        while found.health() != 200:
-            assert process.poll() is None, "the controller ended"
-            assert time.monotonic() < deadline, "the controller does not start"
-            time.sleep(0.1)
-        yield found
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        gate.end()
-        shop.cluster.kubectl(*scale, "--replicas=1")
-        shop.cluster.kubectl("-n", release.NAME, "rollout", "status", f"deployment/{release.NAME}")
+    port = free_port()
+    with without_its_own(shop.cluster) as image:
+        found = OwnController(gate, start(image, port, shop.namespace, **ways), port)
+        try:
+            deadline = time.monotonic() + 60
+            while found.health() != 200:
+                assert found.process.poll() is None, "the controller ended"
+                assert time.monotonic() < deadline, "the controller does not start"
+                time.sleep(0.1)
+            yield found
+        finally:
+            found.process.terminate()
+            found.process.wait(timeout=30)
+            gate.end()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -222,8 +222,8 @@ def server_port(cluster: Cluster) -> Iterator[int]:
         yield port
 
 
-@pytest.fixture
-def shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
+@contextmanager
+def new_shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
     """Give a namespace with a TargetDatabase and an empty database of its own."""
     name = f"shop-{uuid.uuid4().hex[:8]}"
     with connect(server_port, "postgres") as connection:
@@ -234,3 +234,10 @@ def shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
     found.apply(database())
     yield found
     operator.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
+    """Give a shop of its own to a test; see `new_shop`."""
+    with new_shop(operator, server_port) as found:
+        yield found
