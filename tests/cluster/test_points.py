@@ -8,27 +8,38 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from dev.cluster.kubectl import Cluster
 
-from support.operator import PATIENCE, Shop, conditions, database, kubectl_json, new_shop
-from support.points import Asked, Controllers, Point, controllers
+from support.operator import PATIENCE, Shop, conditions, connect, database, kubectl_json, new_shop
+from support.points import Asked, Controllers, Point, Stage, stage
 
-FIRST = {"version": "1", "up": "CREATE TABLE first ();", "down": "DROP TABLE first; SELECT pg_sleep(0.5);"}
-SECOND = {"version": "2", "up": "CREATE TABLE second (); SELECT pg_sleep(0.5);", "down": "DROP TABLE second;"}
-# So that the pod is still at work for a while when the last version is committed.
-AFTERWARDS = {"name": "afterwards", "sql": "SELECT true FROM pg_sleep(0.5)", "when": "AfterCommit"}
+FIRST = {"version": "1", "up": "CREATE TABLE first ();", "down": "DROP TABLE first; SELECT public.passes(3);"}
+SECOND = {"version": "2", "up": "CREATE TABLE second (); SELECT public.passes(1);", "down": "DROP TABLE second;"}
+VERIFY = {"name": "afterwards", "sql": "SELECT public.passes(2)", "when": "AfterCommit"}
+GATES = """
+    CREATE FUNCTION public.passes(gate int) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN
+        WHILE NOT pg_catalog.pg_try_advisory_xact_lock_shared(4711, gate) LOOP
+            PERFORM pg_catalog.pg_sleep(0.02);
+        END LOOP;
+        RETURN true;
+    END $$
+"""
+"""Waits as long as somebody holds a lock, without asking for it: no limit for locks ends that."""
+SHUT = "SELECT pg_advisory_lock(4711, {})"
+AT_GATE = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')
+"""
 ROWS = "SELECT version, description, script_name, checksum, applied_by FROM schema_operator.schema_versions"
 TOLD = "SELECT event, version, actor, owner FROM schema_operator.events"
-SLEEPS = """
-    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')
-       AND (SELECT count(*) = {} FROM schema_operator.schema_versions)
-"""
 PASSING = {"startedAt", "finishedAt", "lastTransitionTime", "inspectedAt", "historySeenAt", "work"}
 DIGESTS = {"historyDigest", "digest"}
 """Of what the owner's name is part of, and that is another each time."""
@@ -36,11 +47,11 @@ DIGESTS = {"historyDigest", "digest"}
 
 @dataclass(frozen=True)
 class Moment:
-    """When the operator is killed: around a request of its own, or when a query says so."""
+    """When the operator is killed: around a request of its own, where a run is at a gate, or, without either, never."""
 
     request: Callable[[Asked], bool] | None = None
     before: bool = False
-    query: str | None = None
+    gate: int | None = None
     later: bool = False
     """Whether the next one comes only when the run has ended."""
     untold: frozenset[str] = frozenset()
@@ -74,8 +85,8 @@ APPLYING = {
     "the Job is created": Moment(creates("jobs"), later=True),
     "the run is shown": Moment(RUN_SHOWN),
     "the pod is pending": Moment(sees_pending_pod),
-    "in the middle of a statement": Moment(query=SLEEPS.format(1)),
-    "all is committed and the pod still works": Moment(query=SLEEPS.format(2)),
+    "in the middle of a statement": Moment(gate=1),
+    "all is committed and the pod still works": Moment(gate=2),
     "before the target is told": Moment(TARGET_TOLD, before=True),
     "the target is told": Moment(TARGET_TOLD),
     "the end is shown": Moment(END_SHOWN, untold=frozenset({"Applied"})),
@@ -84,116 +95,29 @@ APPLYING = {
 }
 ROLLING_BACK = {
     "the Job is created": Moment(creates("jobs")),
-    "in the middle of a statement": Moment(query=SLEEPS.format(3), later=True),
+    "in the middle of a statement": Moment(gate=3, later=True),
     "the target is told": Moment(TARGET_TOLD),
     "the end is shown": Moment(END_SHOWN, untold=frozenset({"RolledBack"})),
 }
+AT_ONCE = 3
+"""Lives that go on beside each other: most of the time each waits for a pod."""
+
+Act = tuple[str, Moment]
 
 
-@pytest.fixture(scope="module")
-def operators(operator: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controllers]:
-    with controllers(operator, tmp_path_factory.mktemp("way")) as found:
-        yield found
+@pytest.mark.fault(31)
+def test_it_ends_the_same_at_whatever_point_the_operator_is_killed(
+    operator: Cluster, server_port: int, tmp_path: Path
+) -> None:
+    with stage(operator, tmp_path) as on, ThreadPoolExecutor(AT_ONCE) as pool:
 
+        def begin(*acts: Act) -> Any:
+            return acts, pool.submit(live, on, operator, server_port, acts)
 
-@pytest.fixture
-def place(operators: Controllers, shop: Shop) -> Shop:
-    """Give a shop in which nothing happens but what the test asks for."""
-    assert operators
-    shop.apply(database(inspection={"suspend": True}))
-    return shop
-
-
-@pytest.fixture(scope="module")
-def undisturbed(operators: Controllers, operator: Cluster, server_port: int) -> Iterator[list[dict[str, Any]]]:
-    """Give what there is when all was applied, and when all was rolled back, without a disturbance."""
-    assert operators
-    with new_shop(operator, server_port) as shop:
-        shop.apply(database(inspection={"suspend": True}))
-        found = []
-        for act in (apply, roll_back):
-            act(shop)
-            found.append(end(shop))
-        yield found
-
-
-def apply(shop: Shop) -> None:
-    shop.migrate(FIRST, SECOND, verify=[AFTERWARDS])
-
-
-def roll_back(shop: Shop) -> None:
-    shop.migrate(FIRST, SECOND, verify=[AFTERWARDS], version="0")
-
-
-def end(shop: Shop) -> dict[str, Any]:
-    """Wait until nothing is left to do; give all there is, but for times and names that are of this time only."""
-    shop.settled()
-    shop.until(lambda found: not found["metadata"].get("finalizers"))
-    events = kubectl_json(shop.cluster, "-n", shop.namespace, "get", "events")["items"]
-    ours = [one for one in events if one["involvedObject"]["kind"] == "SchemaMigration"]
-    jobs = sorted(shop.jobs(), key=lambda job: str(job["metadata"]["creationTimestamp"]))
-    status, target = shop.get()["status"], shop.target()
-    found = {
-        "status": status,
-        "target": target,
-        "agreed": status["historyDigest"] == target["owners"][0]["digest"],
-        "history": shop.query(f"{ROWS} ORDER BY applied_at"),
-        "told": shop.query(f"{TOLD} ORDER BY id"),
-        "jobs": [job["metadata"]["name"] for job in jobs],
-        "pods": len(shop.pods()),
-        "events": sorted([one["type"], one["reason"], one["count"], one["message"]] for one in ours),
-    }
-    text = json.dumps(_lasting(found)).replace(shop.namespace, "shop")
-    for number, job in enumerate(found["jobs"], start=1):
-        text = text.replace(job, f"run {number}")
-    return dict(json.loads(text))
-
-
-def _lasting(item: Any) -> Any:
-    if isinstance(item, dict):
-        return {key: _lasting(value) for key, value in item.items() if key not in PASSING | DIGESTS}
-    return [_lasting(one) for one in item] if isinstance(item, list) else item
-
-
-def disturbed(operators: Controllers, shop: Shop, moment: Moment, act: Callable[[Shop], None]) -> dict[str, Any]:
-    """Do something, with an operator that is killed at a moment and another after it; give what there is in the end."""
-    if moment.request is not None:
-        operators.die_at(Point(_in(shop, moment.request), before=moment.before))
-    act(shop)
-    if moment.query is not None:
-        until(shop, moment.query)
-        operators.kill()
-    else:
-        assert operators.died(PATIENCE)
-    if moment.later:
-        shop.kubectl("wait", "--for=condition=complete", "jobs", "--all", "--timeout=60s")
-    operators.begin()
-    return end(shop)
-
-
-def _in(shop: Shop, request: Callable[[Asked], bool]) -> Callable[[Asked], bool]:
-    return lambda asked: f"/namespaces/{shop.namespace}/" in asked.path and request(asked)
-
-
-def until(shop: Shop, query: str) -> None:
-    """Wait until a query gives true; as long as its tables are not there, it does not."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if shop.query(query) == [(True,)]:
-                return
-        except psycopg.errors.UndefinedTable:
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE} s: {query}")
-
-
-def without(wanted: dict[str, Any], untold: frozenset[str]) -> dict[str, Any]:
-    return wanted | {"events": [one for one in wanted["events"] if one[1] not in untold]}
-
-
-def test_what_is_there_without_a_disturbance(undisturbed: list[dict[str, Any]]) -> None:
-    applied, rolled_back = undisturbed
+        _, undisturbed = begin(("never", Moment()), ("never", Moment()))
+        pairs = zip_longest(APPLYING.items(), ROLLING_BACK.items())
+        lives = [begin(*(act for act in acts if act is not None)) for acts in pairs]
+    applied, rolled_back = undisturbed.result()
     assert conditions(applied["status"])["Ready"] == "True Applied"
     assert conditions(rolled_back["status"])["Ready"] == "True RolledBack"
     assert [row[0] for row in rolled_back["history"]] == ["1", "2", "2-rollback", "1-rollback"]
@@ -202,23 +126,91 @@ def test_what_is_there_without_a_disturbance(undisturbed: list[dict[str, Any]]) 
     assert rolled_back["target"]["version"] == "0"
     assert applied["agreed"]
     assert rolled_back["agreed"]
+    for acts, life in lives:
+        untold: frozenset[str] = frozenset()
+        for (point, moment), found, wanted in zip(acts, life.result(), undisturbed.result(), strict=False):
+            untold |= moment.untold
+            assert found == without(wanted, untold), f"killed at: {point}"
 
 
-@pytest.mark.fault(31)
-@pytest.mark.parametrize("moment", APPLYING.values(), ids=APPLYING.keys())
-def test_it_ends_the_same_where_the_operator_is_killed(
-    operators: Controllers, undisturbed: list[dict[str, Any]], place: Shop, moment: Moment
-) -> None:
-    found = disturbed(operators, place, moment, apply)
-    assert found == without(undisturbed[0], moment.untold)
+def live(on: Stage, cluster: Cluster, port: int, acts: tuple[Act, ...]) -> list[dict[str, Any]]:
+    """Apply, then roll back where there is a second act; give what there is after each."""
+    found = []
+    with new_shop(cluster, port) as shop, on.controllers(shop.namespace) as operators:
+        shop.apply(database(inspection={"suspend": True}))
+        shop.query(GATES)
+        for version, (point, moment) in zip(("2", "0"), acts, strict=False):
+            try:
+                found.append(act(shop, operators, version, moment))
+            except Exception as error:
+                error.add_note(f"version {version}, killed at: {point}")
+                raise
+    return found
 
 
-@pytest.mark.fault(31)
-@pytest.mark.parametrize("moment", ROLLING_BACK.values(), ids=ROLLING_BACK.keys())
-def test_a_rollback_ends_the_same_where_the_operator_is_killed(
-    operators: Controllers, undisturbed: list[dict[str, Any]], place: Shop, moment: Moment
-) -> None:
-    apply(place)
-    end(place)
-    found = disturbed(operators, place, moment, roll_back)
-    assert found == without(undisturbed[1], moment.untold)
+def act(shop: Shop, operators: Controllers, version: str, moment: Moment) -> dict[str, Any]:
+    """Ask for a version; at the moment, kill the operator and start another; give what there is in the end."""
+    if moment.request is None and moment.gate is None:
+        ask(shop, version)
+        return end(shop)
+    if moment.request is not None:
+        operators.die_at(Point(moment.request, before=moment.before))
+        ask(shop, version)
+        assert operators.dead.wait(PATIENCE)
+    else:
+        with connect(shop.port, shop.database) as gate:
+            gate.execute(SHUT.format(moment.gate))
+            ask(shop, version)
+            until(shop, AT_GATE)
+            operators.kill()
+    if moment.later:
+        shop.kubectl("wait", "--for=condition=complete", "jobs", "--all", "--timeout=60s")
+    operators.begin()
+    return end(shop)
+
+
+def ask(shop: Shop, version: str) -> None:
+    shop.migrate(FIRST, SECOND, version=version, verify=[VERIFY])
+
+
+def end(shop: Shop) -> dict[str, Any]:
+    """Wait until nothing is left to do; give all there is, but for what is another each time."""
+    shop.kubectl("wait", "--for=condition=Ready", "sm/shop", f"--timeout={PATIENCE:.0f}s")
+    shop.until(lambda found: not found["metadata"].get("finalizers"))
+    events = kubectl_json(shop.cluster, "-n", shop.namespace, "get", "events")["items"]
+    ours = [one for one in events if one["involvedObject"]["kind"] == "SchemaMigration"]
+    jobs = sorted(shop.jobs(), key=lambda job: str(job["metadata"]["creationTimestamp"]))
+    names = [job["metadata"]["name"] for job in jobs]
+    status, target = shop.get()["status"], shop.target()
+    found = {
+        "status": status,
+        "target": target,
+        "agreed": status["historyDigest"] == target["owners"][0]["digest"],
+        "history": shop.query(f"{ROWS} ORDER BY applied_at"),
+        "told": shop.query(f"{TOLD} ORDER BY id"),
+        "jobs": names,
+        "pods": len(shop.pods()),
+        "events": sorted([one["type"], one["reason"], one["count"], one["message"]] for one in ours),
+    }
+    text = json.dumps(lasting(found)).replace(shop.namespace, "shop")
+    for number, name in enumerate(names, start=1):
+        text = text.replace(name, f"run {number}")
+    return dict(json.loads(text))
+
+
+def lasting(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {key: lasting(value) for key, value in item.items() if key not in PASSING | DIGESTS}
+    return [lasting(one) for one in item] if isinstance(item, list) else item
+
+
+def until(shop: Shop, query: str) -> None:
+    """Wait until a query gives true."""
+    deadline = time.monotonic() + PATIENCE
+    while shop.query(query) != [(True,)]:
+        assert time.monotonic() < deadline, query
+        time.sleep(0.05)
+
+
+def without(wanted: dict[str, Any], untold: frozenset[str]) -> dict[str, Any]:
+    return wanted | {"events": [one for one in wanted["events"] if one[1] not in untold]}

@@ -37,13 +37,17 @@ WATCHES_BY = "WATCHES_BY"
 
 
 def main() -> None:
-    """Run the controller: IMAGE PORT [NAMESPACE ...]; without namespaces, for all of them."""
-    image, port, *namespaces = sys.argv[1:]
+    """Run the controller for one namespace: IMAGE NAMESPACE PORT."""
     # The Kubernetes client has read $KUBECONFIG when it was imported; kopf reads it when it logs in.
     os.environ["KUBECONFIG"] = os.environ.get(WATCHES_BY, os.environ["KUBECONFIG"])
+    run(*sys.argv[1:])
+
+
+def run(image: str, namespace: str, port: str) -> None:
+    """Run the controller."""
     logs.configure(logs.LogFormat.TEXT)
     registry = kopf.OperatorRegistry()
-    register(registry, image, namespaces)
+    register(registry, image, [namespace])
     kopf.on.startup(registry=registry, id="impatient")(_impatient)
     settings = kopf.OperatorSettings()
     settings.scanning.disabled = True
@@ -51,8 +55,7 @@ def main() -> None:
         registry=registry,
         settings=settings,
         standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
+        namespaces=[namespace],
         liveness_endpoint=f"http://127.0.0.1:{port}/healthz",
     )
 
@@ -174,12 +177,11 @@ def without_its_own(cluster: Cluster) -> Iterator[str]:
         cluster.kubectl("-n", release.NAME, "rollout", "status", f"deployment/{release.NAME}")
 
 
-def start(image: str, port: int, *namespaces: str, **environment: str) -> subprocess.Popen[bytes]:
-    """Start the controller of this module; `environment` says how it gets to the API server."""
+def program(module: str, *arguments: str, **environment: str) -> tuple[list[str], dict[str, str]]:
+    """Give the command and the environment that start a module of the tests as a process."""
     tests = Path(__file__).parents[1]
     path = os.pathsep.join([str(tests), str(tests.parent), *sys.path])
-    command = [sys.executable, "-m", "support.controller", image, str(port), *namespaces]
-    return subprocess.Popen(command, env=os.environ | environment | {"PYTHONPATH": path})
+    return [sys.executable, "-m", module, *arguments], {**os.environ, **environment, "PYTHONPATH": path}
 
 
 def free_port() -> int:
@@ -201,7 +203,8 @@ def own_controller(shop: Shop, folder: Path, *, watches_only: bool) -> Iterator[
     ways = {"KUBECONFIG": direct if watches_only else str(through), WATCHES_BY: str(through)}
     port = free_port()
     with without_its_own(shop.cluster) as image:
-        found = OwnController(gate, start(image, port, shop.namespace, **ways), port)
+        command, environment = program("support.controller", image, shop.namespace, str(port), **ways)
+        found = OwnController(gate, subprocess.Popen(command, env=environment), port)
         try:
             deadline = time.monotonic() + 60
             while found.health() != 200:

@@ -1,7 +1,8 @@
-"""Kills the controller exactly around one of its requests, and lets the next one go on.
+"""Kills a controller exactly around one of its requests, and lets the next one go on.
 
-The controller is a process of this machine. It speaks HTTP to a proxy, and that speaks to the API server as `kubectl
-proxy` does, so that all it asks and is answered can be read on the way.
+Controllers are processes of this machine, one a namespace at a time. They speak HTTP to a proxy, and that to `kubectl
+proxy`, so that all they ask and are answered can be read on the way. Run as a program, this module forks them: to
+import all they need takes a second each.
 """
 
 from __future__ import annotations
@@ -9,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
 import yaml
 from aiohttp import web
 from dev.cluster.kubectl import Cluster
 
-from support.controller import free_port, start, without_its_own
+from support.controller import free_port, program, run, without_its_own
 
 _NOT_FORWARDED = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "accept-encoding", "authorization"}
@@ -48,17 +52,54 @@ class Point:
 
 
 @dataclass(slots=True)
+class Controllers:
+    """One controller of a namespace after another, each until it is killed."""
+
+    forks: Forks
+    image: str
+    namespace: str
+    point: Point | None = None
+    dead: threading.Event = field(default_factory=threading.Event)
+    _process: int | None = None
+
+    def begin(self) -> None:
+        """Start the next one."""
+        assert self._process is None
+        self._process = self.forks.begin(self.image, self.namespace, str(free_port()))
+
+    def kill(self) -> None:
+        """Kill the one there is, and wait until it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            self.forks.kill(process)
+
+    def die_at(self, point: Point) -> None:
+        """Let the one there is be killed at a point."""
+        self.dead.clear()
+        self.point = point
+
+    def reached(self, asked: Asked, *, before: bool) -> bool:
+        """Kill the one there is where this is the point; tell whether it was."""
+        point = self.point
+        if point is None or point.before is not before or not point.request(asked):
+            return False
+        self.point = None
+        self.kill()
+        self.dead.set()
+        return True
+
+
+@dataclass(slots=True)
 class Way:
-    """A proxy to a server, which can stop the process that uses it."""
+    """A proxy to the API server, by which the controllers are killed on their requests."""
 
     target: str
-    stop: Callable[[], None]
-    point: Point | None = None
-    stopped: threading.Event = field(default_factory=threading.Event)
-    """Set once the point was reached."""
+    """Where the API server takes requests without credentials."""
+    controllers: dict[str, Controllers] = field(default_factory=dict)
+    """By namespace."""
+    port: int = 0
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
     _thread: threading.Thread | None = None
-    port: int = 0
 
     def __enter__(self) -> Self:
         ready = threading.Event()
@@ -76,7 +117,7 @@ class Way:
 
     async def _serve(self, ready: threading.Event) -> None:
         app = web.Application()
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         forever = aiohttp.ClientTimeout(total=None)
         with contextlib.suppress(asyncio.CancelledError):
             async with aiohttp.ClientSession(self.target, timeout=forever) as session:
@@ -119,13 +160,9 @@ class Way:
         return response
 
     def _reached(self, asked: Asked, *, before: bool) -> bool:
-        point = self.point
-        if point is None or point.before is not before or not point.request(asked):
-            return False
-        self.point = None
-        self.stop()
-        self.stopped.set()
-        return True
+        _, _, rest = asked.path.partition("/namespaces/")
+        those = self.controllers.get(rest.partition("/")[0])
+        return those is not None and those.reached(asked, before=before)
 
     @staticmethod
     def _lost(request: web.Request) -> web.StreamResponse:
@@ -141,40 +178,62 @@ def _plain(data: bytes) -> Any:
         return None
 
 
-@dataclass(slots=True)
-class Controllers:
-    """One controller after another, each until it is killed."""
+class Forks:
+    """Starts and kills controllers."""
 
-    image: str
-    folder: Path
-    way: Way | None = None
-    _process: subprocess.Popen[bytes] | None = None
+    def __init__(self, kubeconfig: Path) -> None:
+        command, environment = program("support.points", KUBECONFIG=str(kubeconfig))
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """Start the next one, for all namespaces."""
-        assert self.way is not None
-        assert self._process is None
-        kubeconfig = self.folder / "kubeconfig"
-        kubeconfig.write_text(yaml.safe_dump(_kubeconfig(f"http://127.0.0.1:{self.way.port}")))
-        self._process = start(self.image, free_port(), KUBECONFIG=str(kubeconfig))
+    def begin(self, *arguments: str) -> int:
+        """Start one; give its number."""
+        return int(self._order("begin", *arguments))
 
-    def kill(self) -> None:
-        """Kill the one there is, and wait until it is gone."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.wait()
+    def kill(self, number: int) -> None:
+        """Kill one, and wait until it is gone."""
+        self._order("kill", str(number))
 
-    def die_at(self, point: Point) -> None:
-        """Let the one there is be killed at a point."""
-        assert self.way is not None
-        self.way.stopped.clear()
-        self.way.point = point
+    def _order(self, *words: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._lock:
+            self._process.stdin.write(" ".join(words) + "\n")
+            self._process.stdin.flush()
+            return self._process.stdout.readline()
 
-    def died(self, seconds: float) -> bool:
-        """Wait until the point was reached; tell whether it was."""
-        assert self.way is not None
-        return self.way.stopped.wait(seconds)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            self._process.kill()
+
+
+def serve() -> None:
+    """Carry orders out until there are no more."""
+    for line in sys.stdin:
+        order, *words = line.split()
+        if order == "begin":
+            number = os.fork()
+            if number == 0:
+                _become_a_controller(*words)
+        else:
+            number = int(words[0])
+            os.kill(number, signal.SIGKILL)  # it has not been waited for, so its number is still its own
+            os.waitpid(number, 0)
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()
+
+
+def _become_a_controller(image: str, namespace: str, port: str) -> NoReturn:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, 0)
+    os.dup2(nothing, 1)
+    run(image, namespace, port)
+    sys.exit()
 
 
 def _kubeconfig(server: str) -> dict[str, Any]:
@@ -185,29 +244,47 @@ def _kubeconfig(server: str) -> dict[str, Any]:
     return {**kind, "clusters": [one], "contexts": [context], "users": [user]}
 
 
-@contextlib.contextmanager
-def controllers(cluster: Cluster, folder: Path) -> Iterator[Controllers]:
-    """Let controllers of this machine work, one after the other, in place of the one in the cluster."""
-    with without_its_own(cluster) as image, _kubectl_proxy(cluster) as target:
-        found = Controllers(image, folder)
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A cluster whose own controller rests, so that others can work in its namespaces."""
+
+    image: str
+    """What runs are started from."""
+    way: Way
+    forks: Forks
+
+    @contextlib.contextmanager
+    def controllers(self, namespace: str) -> Iterator[Controllers]:
+        """Let controllers work in a namespace, one after the other."""
+        found = Controllers(self.forks, self.image, namespace)
+        self.way.controllers[namespace] = found
+        found.begin()
         try:
-            with Way(target, found.kill) as way:
-                found.way = way
-                found.begin()
-                yield found
+            yield found
         finally:
             found.kill()
 
 
 @contextlib.contextmanager
+def stage(cluster: Cluster, folder: Path) -> Iterator[Stage]:
+    """Let the controller of a cluster rest, and make a way to its API server for others."""
+    with without_its_own(cluster) as image, _kubectl_proxy(cluster) as server, Way(server) as way:
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.write_text(yaml.safe_dump(_kubeconfig(f"http://127.0.0.1:{way.port}")))
+        with Forks(kubeconfig) as forks:
+            yield Stage(image, way, forks)
+
+
+@contextlib.contextmanager
 def _kubectl_proxy(cluster: Cluster) -> Iterator[str]:
     command = [str(cluster.kubectl_path), f"--kubeconfig={cluster.kubeconfig_path}", "proxy", "--port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        said = process.stdout.readline()
-        yield f"http://{said.rpartition(' ')[2].strip()}"
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://{process.stdout.readline().rpartition(' ')[2].strip()}"
+        finally:
+            process.terminate()
+
+
+if __name__ == "__main__":
+    serve()
