@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -55,6 +56,7 @@ def main() -> None:
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     cluster = provider("test")
     cluster.create()
+    os.environ["KUBECONFIG"] = str(cluster.kubeconfig_path)
     release.install(cluster)
     scale(cluster, 0)
     namespace = manifest_of("v1", "Namespace", NAMESPACE, namespaced=False)
@@ -64,7 +66,7 @@ def main() -> None:
     ]
     for start in range(0, len(objects), CHUNK):
         create(cluster, *objects[start : start + CHUNK])
-    asyncio.run(_applied(str(cluster.kubeconfig_path)))
+    asyncio.run(_applied())
     create(cluster, _migration(LAST, 0))
     before = writes(cluster)
     begin = time.monotonic()
@@ -126,9 +128,9 @@ def _migration(name: str, target: int) -> Manifest:
     return found
 
 
-async def _applied(kubeconfig: str) -> None:
+async def _applied() -> None:
     """Write the status of migrations that are done, as the controller would."""
-    api = await Cluster.connect(kubeconfig)
+    api = Cluster.connect()
     seats = asyncio.Semaphore(AT_ONCE)
     targets = {name: await api.target(NAMESPACE, name) for name in (f"t-{one}" for one in range(TARGETS))}
 
@@ -192,7 +194,7 @@ def _changes(cluster: Kubectl, wanted: int) -> list[float]:
     reader = threading.Thread(target=_read, args=(watch, created), daemon=True)
     reader.start()
     time.sleep(3.0)  # until the watch is open
-    begun = asyncio.run(_patched(str(cluster.kubeconfig_path), wanted))
+    begun = asyncio.run(_patched(wanted))
     time.sleep(5.0)
     watch.terminate()
     missing = begun.keys() - created.keys()
@@ -212,8 +214,8 @@ def _read(watch: subprocess.Popen[str], created: dict[str, float]) -> None:
             lines = []
 
 
-async def _patched(kubeconfig: str, wanted: int) -> dict[str, float]:
-    api = await Cluster.connect(kubeconfig)
+async def _patched(wanted: int) -> dict[str, float]:
+    api = Cluster.connect()
     begun: dict[str, float] = {}
     for number in range(0, wanted, max(wanted // CHANGES, 1)):
         name = f"m-{number:05}"

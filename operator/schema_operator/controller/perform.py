@@ -21,7 +21,8 @@ from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import inspection_job, jobs, names, source
-from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError, Cluster
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.connection import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
