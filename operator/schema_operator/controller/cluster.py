@@ -6,10 +6,11 @@ the API server and not to a cache: a decision made on a stale copy could start a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
+
+import msgspec
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller.connection import CONFLICT, NOT_FOUND, ApiError, Connection
@@ -72,7 +73,7 @@ class Cluster:
         place = f"/namespaces/{namespace}" if namespace is not None else ""
         query, found = [("limit", str(PAGE))], {}
         while True:
-            page = json.loads(
+            page = msgspec.json.decode(
                 await self._call("GET", f"{_OURS}{place}/schemamigrations", query, accept=_LIST_OF_METADATA)
             )
             for item in page["items"]:
@@ -173,7 +174,7 @@ class Cluster:
             content_type="application/merge-patch+json",
             accept=_METADATA_ONLY,
         )
-        return str(json.loads(answer)["metadata"]["resourceVersion"])
+        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
 
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
@@ -230,13 +231,13 @@ class Cluster:
             content_type="application/apply-patch+yaml",
             accept=_METADATA_ONLY,
         )
-        return str(json.loads(answer)["metadata"]["resourceVersion"])
+        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
 
     async def _read(
         self, path: str, accept: str = _ANYTHING, *, seconds: float = REQUEST_SECONDS
     ) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(await self._call("GET", path, accept=accept, seconds=seconds)))
+            return dict(msgspec.json.decode(await self._call("GET", path, accept=accept, seconds=seconds)))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -246,7 +247,7 @@ class Cluster:
         self, path: str, selector: str | None = None, also: Sequence[tuple[str, str]] = ()
     ) -> list[dict[str, Any]]:
         query = [*([("labelSelector", selector)] if selector else []), *also]
-        return list(json.loads(await self._call("GET", path, query))["items"])
+        return list(msgspec.json.decode(await self._call("GET", path, query))["items"])
 
     async def _create(self, path: str, manifest: Mapping[str, Any]) -> bool:
         try:

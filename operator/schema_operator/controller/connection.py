@@ -5,7 +5,6 @@ kopf finds the server and the credentials, as it does for its own watches; aioht
 
 from __future__ import annotations
 
-import json
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, Self
 
 import aiohttp
 import kopf
+import msgspec
 
 from schema_operator import __version__
 
@@ -68,7 +68,10 @@ class Connection:
         found = _credentials()
         connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=_tls(found))
         session = aiohttp.ClientSession(
-            connector=connector, proxy=found.proxy_url, headers={"User-Agent": f"schema-operator/{__version__}"}
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=found.proxy_url,
+            headers={"User-Agent": f"schema-operator/{__version__}"},
         )
         return cls(session, found.server.rstrip("/"), found.as_http_headers())
 
@@ -97,7 +100,7 @@ class Connection:
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
-            data = json.dumps(body, separators=(",", ":")).encode()
+            data = msgspec.json.encode(body)
         try:
             async with self._session.request(
                 method,
@@ -134,7 +137,7 @@ def _tls(found: kopf.ConnectionInfo) -> ssl.SSLContext | bool:
 
 def _refusal(status: int, body: bytes) -> ApiError:
     try:
-        answer = json.loads(body)
+        answer = msgspec.json.decode(body)
         causes = (answer.get("details") or {}).get("causes") or ()
         ending = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
         return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")), ending=ending)
