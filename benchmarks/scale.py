@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -24,8 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from benchmarks.apply_to_ready import NAMESPACE, Manifest, manifest_of
-from benchmarks.controller_idle import writes
+from benchmarks.stage import NAMESPACE, Manifest, manifest_of, resident, writes
 from dev import release
 from dev.cluster.kubectl import Cluster as Kubectl
 from dev.cluster.provider import provider
@@ -99,12 +97,6 @@ def scale(cluster: Kubectl, replicas: int) -> None:
 def create(cluster: Kubectl, *objects: Manifest) -> None:
     """Create objects."""
     cluster.kubectl("create", "-f", "-", input=yaml.dump_all(objects, Dumper=yaml.CSafeDumper))
-
-
-def resident(cluster: Kubectl) -> float:
-    """Give the memory of the controller in MiB."""
-    status = cluster.kubectl("-n", release.NAME, "exec", "deploy/schema-operator", "--", "cat", "/proc/1/status")
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
 
 def _target(number: int) -> Manifest:
@@ -187,7 +179,7 @@ def _until_seen(cluster: Kubectl) -> None:
 
 def _changes(cluster: Kubectl, wanted: int) -> list[float]:
     """Change specs, one after the other; give the seconds until each Job is there."""
-    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch", "-o", "json"]
+    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch-only", "-o", "json"]
     settings = {"KUBECONFIG": str(cluster.kubeconfig_path)}
     created: dict[str, float] = {}
     watch = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
@@ -220,7 +212,7 @@ async def _patched(wanted: int) -> dict[str, float]:
     for number in range(0, wanted, max(wanted // CHANGES, 1)):
         name = f"m-{number:05}"
         path = f"/apis/schema-operator.dev/v1alpha1/namespaces/{NAMESPACE}/schemamigrations/{name}"
-        change = {"spec": {"description": "changed"}}
+        change = {"spec": {"description": f"changed at {time.time()}"}}
         # The product never changes a spec, so its Cluster has no call for it.
         await api._call("PATCH", path, body=change, content_type="application/merge-patch+json")  # noqa: SLF001
         begun[name] = time.monotonic()
