@@ -56,7 +56,10 @@ def _scripts() -> list[Manifest]:
 
 def _refused(stage: Stage) -> float:
     database = stage.new_database()
-    stage.apply(*target_of(database, inspection={"suspend": True}))
+    stage.apply(*target_of(database))
+    # Until it was seen, the version of the server is not known, nor what is pending: then a run finds out.
+    seen = "--for=jsonpath={.status.version}"
+    stage.cluster.kubectl("-n", NAMESPACE, "wait", f"targetdatabase/{database}", seen, "--timeout=60s")
     with stage.watched("sm", database) as changes:
         begin = stage.create(migration_of(database, WRONG))
         moment, body = found_in(changes, lambda body: condition(body, "Stalled") == "True")
