@@ -30,13 +30,7 @@ RUN --mount=type=secret,id=pip --mount=type=secret,id=ca \
     python3 -m venv --without-pip /opt/schema-operator \
     && /build/venv/bin/pip --python /opt/schema-operator/bin/python install --quiet --no-compile --require-hashes \
        -r /build/requirements.lock
-# The Kubernetes client has 1,500 modules of models and calls, and loads one when it is first named. We name next to
-# none of them, so only those that our imports touch are compiled; without byte code the others still work.
-RUN cd /opt/schema-operator \
-    && bin/python -m compileall -q --invalidation-mode unchecked-hash -x '/kubernetes/(aio/)?client/(api|models)/' lib \
-    && bin/python -B -v -c 'import kopf, kubernetes.aio.client, kubernetes.aio.config' 2>&1 \
-       | sed -n 's|^# code object from \(/.*\.py\)$|\1|p' \
-       | bin/python -m compileall -q --invalidation-mode unchecked-hash -i -
+RUN /opt/schema-operator/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/schema-operator/lib
 
 # ---- PostgreSQL's client programs, with the libpq that psycopg brings: the wheel's own was built without TLS.
 FROM dependencies AS postgresql-client

@@ -69,7 +69,10 @@ bench: setup ## Measure speed and memory beside other tools (40 minutes; nothing
 bench-cluster: setup ## Measure what a change takes in a cluster, and what the controller costs
 	$(BIN)/python -m benchmarks.apply_to_ready
 	$(BIN)/python -m benchmarks.controller_idle
-	$(BIN)/python -m benchmarks.scale
+	$(BIN)/python -m benchmarks.controller_speed
+	$(BIN)/python -m benchmarks.many_databases
+	$(BIN)/python -m benchmarks.scale 1000
+	$(BIN)/python -m benchmarks.scale 10000
 
 demo: setup ## Show the operator at work on a cluster named demo
 	$(BIN)/python -m dev.demo up

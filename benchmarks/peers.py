@@ -18,6 +18,7 @@ from dev.postgres import install
 from dev.progress import say
 
 _ALEMBIC_LOCK: Final = CHECKOUT / "dev/locks/requirements-alembic.lock"
+_KUBERNETES_LOCK: Final = CHECKOUT / "dev/locks/requirements-kubernetes.lock"
 
 
 @functools.cache
@@ -32,17 +33,28 @@ def _golang_migrate() -> Path:
 
 @functools.cache
 def _alembic() -> Path:
-    """Give the path of Alembic, in a virtual environment of its own, installed first if need be."""
-    folder = cache() / "programs" / f"alembic-{digest([_ALEMBIC_LOCK], sys.version)}"
+    return _environment("Alembic", _ALEMBIC_LOCK) / "bin/alembic"
+
+
+@functools.cache
+def kubernetes_client() -> Path:
+    """Give the Python that has the official Kubernetes client, installed first if need be."""
+    return _environment("the Kubernetes client", _KUBERNETES_LOCK) / "bin/python"
+
+
+def _environment(name: str, lock: Path) -> Path:
+    """Give the path of a virtual environment with what is locked, and nothing of ours."""
+    kind = lock.stem.removeprefix("requirements-")
+    folder = cache() / "programs" / f"{kind}-{digest([lock], sys.version)}"
     done = folder / ".installed"
-    with locked("alembic"):
+    with locked(kind):
         if not done.exists():
-            say("Installing Alembic (10 seconds, once)")
+            say(f"Installing {name} (10 seconds, once)")
             subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
             pip = (folder / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes")
-            subprocess.run([*pip, f"-r{_ALEMBIC_LOCK}"], check=True)
+            subprocess.run([*pip, f"-r{lock}"], check=True)
             done.touch()
-    return folder / "bin/alembic"
+    return folder
 
 
 @dataclass(frozen=True, slots=True)

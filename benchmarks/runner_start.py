@@ -20,7 +20,8 @@ import psycopg
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from dev.postgres.server import PostgresServer  # noqa: E402 (the checkout is on the path from here on)
+from benchmarks import peers  # noqa: E402 (the checkout is on the path from here on)
+from dev.postgres.server import PostgresServer  # noqa: E402
 
 ROUNDS = 9
 RATIO = 0.4
@@ -63,7 +64,7 @@ def starts(uri: str) -> None:
     runner, client = [], []
     for _ in range(ROUNDS):
         runner.append(measure(sys.executable, "-c", RUNNER, uri))
-        client.append(measure(sys.executable, "-c", CLIENT))
+        client.append(measure(str(peers.kubernetes_client()), "-c", CLIENT))
     ours, theirs = median([one[0] for one in runner]), median([one[0] for one in client])
     memory, their_memory = median([one[1] for one in runner]), median([one[1] for one in client])
     print(f"runner to first SQL: {ours:.3f} s, {memory:.1f} MiB (bound {MEBIBYTES})")

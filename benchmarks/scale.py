@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
+import os
 import statistics
 import subprocess
 import sys
@@ -23,8 +23,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from benchmarks.apply_to_ready import NAMESPACE, Manifest, manifest_of
-from benchmarks.controller_idle import writes
+from benchmarks.stage import NAMESPACE, Manifest, manifest_of, resident, writes
 from dev import release
 from dev.cluster.kubectl import Cluster as Kubectl
 from dev.cluster.provider import provider
@@ -55,6 +54,7 @@ def main() -> None:
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     cluster = provider("test")
     cluster.create()
+    os.environ["KUBECONFIG"] = str(cluster.kubeconfig_path)
     release.install(cluster)
     scale(cluster, 0)
     namespace = manifest_of("v1", "Namespace", NAMESPACE, namespaced=False)
@@ -64,7 +64,7 @@ def main() -> None:
     ]
     for start in range(0, len(objects), CHUNK):
         create(cluster, *objects[start : start + CHUNK])
-    asyncio.run(_applied(str(cluster.kubeconfig_path)))
+    asyncio.run(_applied())
     create(cluster, _migration(LAST, 0))
     before = writes(cluster)
     begin = time.monotonic()
@@ -99,12 +99,6 @@ def create(cluster: Kubectl, *objects: Manifest) -> None:
     cluster.kubectl("create", "-f", "-", input=yaml.dump_all(objects, Dumper=yaml.CSafeDumper))
 
 
-def resident(cluster: Kubectl) -> float:
-    """Give the memory of the controller in MiB."""
-    status = cluster.kubectl("-n", release.NAME, "exec", "deploy/schema-operator", "--", "cat", "/proc/1/status")
-    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
-
-
 def _target(number: int) -> Manifest:
     found = manifest_of("schema-operator.dev/v1alpha1", "TargetDatabase", f"t-{number}")
     # No node has this label: what is measured ends with the Job.
@@ -126,9 +120,9 @@ def _migration(name: str, target: int) -> Manifest:
     return found
 
 
-async def _applied(kubeconfig: str) -> None:
+async def _applied() -> None:
     """Write the status of migrations that are done, as the controller would."""
-    api = await Cluster.connect(kubeconfig)
+    api = Cluster.connect()
     seats = asyncio.Semaphore(AT_ONCE)
     targets = {name: await api.target(NAMESPACE, name) for name in (f"t-{one}" for one in range(TARGETS))}
 
@@ -185,14 +179,14 @@ def _until_seen(cluster: Kubectl) -> None:
 
 def _changes(cluster: Kubectl, wanted: int) -> list[float]:
     """Change specs, one after the other; give the seconds until each Job is there."""
-    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch", "-o", "json"]
+    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch-only", "-o", "json"]
     settings = {"KUBECONFIG": str(cluster.kubeconfig_path)}
     created: dict[str, float] = {}
     watch = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
     reader = threading.Thread(target=_read, args=(watch, created), daemon=True)
     reader.start()
     time.sleep(3.0)  # until the watch is open
-    begun = asyncio.run(_patched(str(cluster.kubeconfig_path), wanted))
+    begun = asyncio.run(_patched(wanted))
     time.sleep(5.0)
     watch.terminate()
     missing = begun.keys() - created.keys()
@@ -212,13 +206,13 @@ def _read(watch: subprocess.Popen[str], created: dict[str, float]) -> None:
             lines = []
 
 
-async def _patched(kubeconfig: str, wanted: int) -> dict[str, float]:
-    api = await Cluster.connect(kubeconfig)
+async def _patched(wanted: int) -> dict[str, float]:
+    api = Cluster.connect()
     begun: dict[str, float] = {}
     for number in range(0, wanted, max(wanted // CHANGES, 1)):
         name = f"m-{number:05}"
         path = f"/apis/schema-operator.dev/v1alpha1/namespaces/{NAMESPACE}/schemamigrations/{name}"
-        change = {"spec": {"description": "changed"}}
+        change = {"spec": {"description": f"changed at {time.time()}"}}
         # The product never changes a spec, so its Cluster has no call for it.
         await api._call("PATCH", path, body=change, content_type="application/merge-patch+json")  # noqa: SLF001
         begun[name] = time.monotonic()

@@ -7,6 +7,7 @@ their own way to the API server, they lose patience sooner, and the port of the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import subprocess
@@ -26,7 +27,7 @@ import yaml
 from dev import release
 from dev.cluster.kubectl import Cluster
 
-from schema_operator.controller import logs
+from schema_operator.controller import connection, logs
 from schema_operator.controller.handlers import register
 from support.operator import Shop
 
@@ -38,8 +39,9 @@ WATCHES_BY = "WATCHES_BY"
 
 def main() -> None:
     """Run the controller for one namespace: IMAGE NAMESPACE PORT."""
-    # The Kubernetes client has read $KUBECONFIG when it was imported; kopf reads it when it logs in.
-    os.environ["KUBECONFIG"] = os.environ.get(WATCHES_BY, os.environ["KUBECONFIG"])
+    requests_by, watches_by = os.environ["KUBECONFIG"], os.environ.get(WATCHES_BY, os.environ["KUBECONFIG"])
+    connection.login = functools.partial(_login_by, requests_by)
+    os.environ["KUBECONFIG"] = watches_by
     run(*sys.argv[1:])
 
 
@@ -58,6 +60,14 @@ def run(image: str, namespace: str, port: str) -> None:
         namespaces=[namespace],
         liveness_endpoint=f"http://127.0.0.1:{port}/healthz",
     )
+
+
+def _login_by(kubeconfig: str, settings: kopf.OperatorSettings) -> kopf.ConnectionInfo | None:
+    others, os.environ["KUBECONFIG"] = os.environ["KUBECONFIG"], kubeconfig
+    try:
+        return kopf.login_with_kubeconfig(settings=settings)
+    finally:
+        os.environ["KUBECONFIG"] = others
 
 
 async def _impatient(settings: kopf.OperatorSettings, **_: Any) -> None:

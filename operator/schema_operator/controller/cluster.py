@@ -6,18 +6,14 @@ the API server and not to a cache: a decision made on a stale copy could start a
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
-import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, Configuration
-from kubernetes.aio.client.exceptions import ApiException
+import msgspec
 
 from schema_operator.api.model import API_VERSION, GROUP
+from schema_operator.controller.connection import CONFLICT, NOT_FOUND, ApiError, Connection
 
 FIELD_MANAGER = "schema-operator"
 REQUEST_SECONDS = 30.0
@@ -25,14 +21,8 @@ LOG_SECONDS = 3.0
 """A log comes from a node, which may be gone, and nothing is decided upon it."""
 LEASE_SECONDS = 5.0
 """A request that takes longer is better tried again before the Lease runs out."""
-CONNECTIONS = 8
-"""Each costs a third of a megabyte (asyncio keeps 256 KiB to read TLS into), and requests take milliseconds."""
 PAGE = 200
 """Objects a page of a long list: metadata may hold a copy of the scripts (kubectl's annotation)."""
-_OK = range(200, 300)
-NOT_FOUND = 404
-CONFLICT = 409
-UNPROCESSABLE = 422
 _ANYTHING = "application/json, */*"
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _LEASES = "/apis/coordination.k8s.io/v1"
@@ -40,38 +30,20 @@ _LIST_OF_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io
 _OURS = f"/apis/{GROUP}/{API_VERSION}"
 
 
-class ApiError(Exception):
-    """The API server said no, or could not be reached (`status` 0). The message holds no object, so no secret."""
-
-    def __init__(self, status: int, reason: str, message: str, *, ending: bool = False) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status = status
-        self.ending = ending
-        """Whether nothing can be created because the namespace is being deleted."""
-        self.reason = reason
-        self.message = message
-
-
 class Cluster:
     """A connection to the API server."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._client = client
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     @classmethod
-    async def connect(cls, kubeconfig: str | None = None) -> Self:
-        """Connect as a kubeconfig says; without one, as the pod's service account or the current kubeconfig."""
-        settings = Configuration()
-        settings.connection_pool_maxsize = CONNECTIONS
-        if kubeconfig is None and "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(client_configuration=settings)
-        else:
-            await config.load_kube_config(kubeconfig, client_configuration=settings)
-        return cls(ApiClient(configuration=settings))
+    def connect(cls) -> Self:
+        """Connect as the pod's service account, or else as the current kubeconfig says; from within an event loop."""
+        return cls(Connection.open())
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._connection.close()
 
     async def serves_our_kinds(self) -> bool:
         """Tell whether the CustomResourceDefinitions are installed."""
@@ -101,7 +73,7 @@ class Cluster:
         place = f"/namespaces/{namespace}" if namespace is not None else ""
         query, found = [("limit", str(PAGE))], {}
         while True:
-            page = json.loads(
+            page = msgspec.json.decode(
                 await self._call("GET", f"{_OURS}{place}/schemamigrations", query, accept=_LIST_OF_METADATA)
             )
             for item in page["items"]:
@@ -202,7 +174,7 @@ class Cluster:
             content_type="application/merge-patch+json",
             accept=_METADATA_ONLY,
         )
-        return str(json.loads(answer)["metadata"]["resourceVersion"])
+        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
 
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
@@ -259,13 +231,13 @@ class Cluster:
             content_type="application/apply-patch+yaml",
             accept=_METADATA_ONLY,
         )
-        return str(json.loads(answer)["metadata"]["resourceVersion"])
+        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
 
     async def _read(
         self, path: str, accept: str = _ANYTHING, *, seconds: float = REQUEST_SECONDS
     ) -> dict[str, Any] | None:
         try:
-            return dict(json.loads(await self._call("GET", path, accept=accept, seconds=seconds)))
+            return dict(msgspec.json.decode(await self._call("GET", path, accept=accept, seconds=seconds)))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -275,7 +247,7 @@ class Cluster:
         self, path: str, selector: str | None = None, also: Sequence[tuple[str, str]] = ()
     ) -> list[dict[str, Any]]:
         query = [*([("labelSelector", selector)] if selector else []), *also]
-        return list(json.loads(await self._call("GET", path, query))["items"])
+        return list(msgspec.json.decode(await self._call("GET", path, query))["items"])
 
     async def _create(self, path: str, manifest: Mapping[str, Any]) -> bool:
         try:
@@ -297,29 +269,6 @@ class Cluster:
         accept: str = _ANYTHING,
         seconds: float = REQUEST_SECONDS,
     ) -> bytes:
-        headers = {"Accept": accept, "Content-Type": content_type}
-        request = await self._client.param_serialize(
-            method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+        return await self._connection.request(
+            method, path, query or (), body, content_type=content_type, accept=accept, seconds=seconds
         )
-        try:
-            response = await self._client.call_api(*request, _request_timeout=seconds)
-            data = bytes(await response.read() or b"")
-        except ApiException as error:
-            raise _api_error(
-                error.status or 0, (error.body or "").encode() if isinstance(error.body, str) else error.body or b""
-            ) from None
-        except (OSError, TimeoutError, aiohttp.ClientError) as error:
-            raise ApiError(0, "Unreachable", type(error).__name__) from error
-        if response.status not in _OK:
-            raise _api_error(response.status, data)
-        return data
-
-
-def _api_error(status: int, body: bytes) -> ApiError:
-    try:
-        answer = json.loads(body)
-        causes = (answer.get("details") or {}).get("causes") or ()
-        ending = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
-        return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")), ending=ending)
-    except (ValueError, AttributeError):
-        return ApiError(status, "", body[:200].decode(errors="replace"))

@@ -20,7 +20,8 @@ import kopf
 
 from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.controller import names
-from schema_operator.controller.cluster import ApiError, Cluster
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.connection import ApiError, login
 from schema_operator.controller.heard import Watch
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
@@ -38,6 +39,9 @@ WATCH_SILENCE_SECONDS = 70.0
 
 CRD_SECONDS = 2.0
 """How soon the controller looks again for its CRDs before it starts."""
+
+PAGE = 100
+"""Objects that are read at once in the listing after a start: all of them would be in memory together."""
 
 Handler = Callable[..., Awaitable[None]]
 _log = logging.getLogger(__name__)
@@ -79,6 +83,8 @@ class Office:
     """The TargetDatabase of each SchemaMigration."""
     requires: dict[Key, tuple[Key, ...]] = field(default_factory=dict)
     """The SchemaMigrations that each SchemaMigration requires."""
+    required_by: dict[Key, set[Key]] = field(default_factory=dict)
+    """The same, the other way round."""
     shown: dict[Key, tuple[object, ...]] = field(default_factory=dict)
     """What others see of each SchemaMigration."""
     config_maps: dict[Key, frozenset[str]] = field(default_factory=dict)
@@ -93,7 +99,7 @@ class Office:
     @classmethod
     async def open(cls, image: str, namespaces: Sequence[str] = ()) -> Office:
         """Connect to the cluster; `image` is what runners are started from."""
-        cluster = await Cluster.connect()
+        cluster = Cluster.connect()
         performer = Performer(cluster, image)
         migrations = Queue(performer.migration)
         performer.line.woken = migrations.put
@@ -130,25 +136,35 @@ class Office:
         if self.shown.get(key) != shown:
             self.shown[key] = shown
             self._tied_moved(key)
-        self.requires[key] = tuple((key[0], name) for name in required_by(body["spec"]))
+        self._require(key, tuple((key[0], name) for name in required_by(body["spec"])))
 
     def migration_deleted(self, key: Key, uid: str) -> None:
         """Forget a migration, also in the status of its target, and look at those it was tied to."""
         self.performer.forget(key, uid)
         self.resting.forget(key)
         self._tied_moved(key)
+        self._require(key, ())
         database = self.databases.pop(key, None)
-        for known in (self.config_maps, self.requires, self.shown):
-            known.pop(key, None)
+        self.config_maps.pop(key, None)
+        self.shown.pop(key, None)
         if database and (key[0], database) in self.heard:
             self.targets.put((key[0], database))
 
     def _tied_moved(self, key: Key) -> None:
         """Look at the migrations that require one, and at those that it requires and may be deleted after it."""
-        above = [other for other, required in self.requires.items() if key in required]
         below = [other for other in self.requires.get(key, ()) if other in self.databases]
-        for other in (*above, *below):
+        for other in (*self.required_by.get(key, ()), *below):
             self.migrations.put(other)
+
+    def _require(self, key: Key, required: tuple[Key, ...]) -> None:
+        for other in self.requires.pop(key, ()):
+            self.required_by[other].discard(key)
+            if not self.required_by[other]:
+                self.required_by.pop(other)
+        if required:
+            self.requires[key] = required
+        for other in required:
+            self.required_by.setdefault(other, set()).add(key)
 
     def run_changed(self, key: Key, labels: Mapping[str, str], job: str, *, gone: bool) -> None:
         """Look at a migration whose Job or pod has changed, unless it is one of those that are done with."""
@@ -241,6 +257,25 @@ class Office:
             raise kopf.PermanentError(f"the watch is dead: it has not told of the newest version of {names_of}")
 
 
+class NoMemory(kopf.DiffBaseStorage):
+    """Nothing to compare objects with: `on.event` handlers need no differences, and copies of each object are dear."""
+
+    def build(
+        self,
+        *,
+        body: kopf.Body,  # noqa: ARG002 (kopf's signature)
+        extra_fields: object = None,  # noqa: ARG002
+    ) -> kopf.BodyEssence:
+        """Give nothing."""
+        return kopf.BodyEssence()
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """Give nothing."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Store nothing."""
+
+
 def register(
     registry: kopf.OperatorRegistry, image: str, namespaces: Sequence[str] = (), *, watch_config_maps: bool = False
 ) -> None:
@@ -249,7 +284,7 @@ def register(
     Without `namespaces`, for all of them; without `watch_config_maps`, the right to list ConfigMaps is not needed.
     """
     kopf.on.startup(registry=registry, id="settings")(_settings)
-    kopf.on.login(registry=registry)(_login)
+    kopf.on.login(registry=registry)(login)
     kopf.on.startup(registry=registry, id="open")(_opening(image, namespaces))
     kopf.on.probe(registry=registry, id="watch")(_alive)
     kopf.on.cleanup(registry=registry)(_close)
@@ -346,6 +381,7 @@ async def _config_map(*, memo: kopf.Memo, namespace: str | None, name: str, **_:
 async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False  # our Events are our own: one a transition, never a log line
     settings.persistence.finalizer = f"{GROUP}/finalizer"
+    settings.persistence.diffbase_storage = NoMemory()
     settings.watching.server_timeout = 300  # a watch that died silently must not be believed for long
     settings.watching.client_timeout = 320
     settings.watching.inactivity_timeout = WATCH_SILENCE_SECONDS
@@ -355,10 +391,6 @@ async def _settings(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.label_selectors["", "v1", "configmaps"] = f"{names.WATCH}=true"
     settings.networking.request_timeout = 30.0
     # worker_limit stays unlimited: with one, throughput falls to limit / idle_timeout.
-    settings.queueing.idle_timeout = 1.0
+    settings.watching.chunk_size = PAGE
+    settings.queueing.idle_timeout = 0.2  # a worker keeps the object it was last given for as long
     settings.queueing.exit_timeout = 5.0
-
-
-def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    # kopf's own two ways in: the Kubernetes client's would import its synchronous half for nothing.
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 
 DURATION_SECONDS = 30
 RENEW_SECONDS = 10.0

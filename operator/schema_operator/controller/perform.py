@@ -21,7 +21,8 @@ from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import inspection_job, jobs, names, source
-from schema_operator.controller.cluster import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError, Cluster
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.connection import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
@@ -48,7 +49,7 @@ from schema_operator.controller.observation import (
     target_of,
 )
 from schema_operator.controller.queue import Key
-from schema_operator.controller.source import SourceSeen
+from schema_operator.controller.source import SourceSeen, Standing
 from schema_operator.controller.surroundings import ALONE, Ahead
 from schema_operator.controller.target import not_inspected, status_after
 from schema_operator.controller.target_observation import observe_target
@@ -79,10 +80,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What was last seen of a migration's scripts, and of which versions of the objects they are in."""
+    """What was last seen of a migration's scripts: for which versions of objects, and how the database stood."""
 
     generation: int
     config_maps: list[str | None]
+    standing: Standing | None
     seen: SourceSeen
 
 
@@ -230,11 +232,12 @@ class Performer:
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
+        reading = asyncio.ensure_future(self._target(migration.namespace, migration.spec.database.name))
         (target, problem), job_list, pod_list, found = await asyncio.gather(
-            self._target(migration.namespace, migration.spec.database.name),
+            reading,
             self.cluster.jobs(migration.namespace, selector),
             self.cluster.pods(migration.namespace, selector),
-            self._source(migration),
+            self._source(migration, reading),
         )
         runs = runs_of(job_list, pod_list)
         starts = all(run.ended is not None for run in runs) or migration.undo
@@ -260,21 +263,25 @@ class Performer:
         except ValidationError as error:
             return None, Refused(Reason.INVALID_SPEC, f"TargetDatabase {name}: {sentence(error)}")
 
-    async def _source(self, migration: Migration) -> SourceSeen:
+    async def _source(
+        self, migration: Migration, reading: asyncio.Future[tuple[Target | None, Refused | None]]
+    ) -> SourceSeen:
         if migration.undo:
             return NO_SCRIPTS
         maps = source.config_map_names(migration.spec.scripts)
         known = self._sources.get(migration.uid)
-        if known is not None and known.generation == migration.generation:
+        target, _ = await reading
+        standing = source.standing_of(target.status) if target is not None else None
+        if known is not None and (known.generation, known.standing) == (migration.generation, standing):
             versions = await asyncio.gather(
                 *(self.cluster.config_map_version(migration.namespace, name) for name in maps)
             )
             if versions == known.config_maps:
                 return known.seen
         found = await asyncio.gather(*(self.cluster.config_map(migration.namespace, name) for name in maps))
-        seen = await _see(migration.spec, dict(zip(maps, found, strict=True)))
+        seen = await _see(migration.spec, dict(zip(maps, found, strict=True)), standing)
         versions = [item["metadata"]["resourceVersion"] if item is not None else None for item in found]
-        self._sources[migration.uid] = _Known(migration.generation, versions, seen)
+        self._sources[migration.uid] = _Known(migration.generation, versions, standing, seen)
         return seen
 
     async def _progress(self, migration: Migration, runs: tuple[Run, ...]) -> Progress | None:
@@ -462,9 +469,11 @@ def _plain(status: SchemaMigrationStatus | TargetDatabaseStatus) -> dict[str, An
     return dict(status.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
-async def _see(spec: SchemaMigrationSpec, config_maps: dict[str, dict[str, Any] | None]) -> SourceSeen:
+async def _see(
+    spec: SchemaMigrationSpec, config_maps: dict[str, dict[str, Any] | None], standing: Standing | None
+) -> SourceSeen:
     # In a thread: lexing a megabyte takes long enough to hold up every other migration.
-    return await asyncio.to_thread(source.see, spec, config_maps)
+    return await asyncio.to_thread(source.see, spec, config_maps, standing)
 
 
 def newest_progress(text: str) -> Progress | None:

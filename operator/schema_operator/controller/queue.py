@@ -19,6 +19,9 @@ Key = tuple[str, str]
 
 LOOKS_AT_ONCE = 16
 """A look takes milliseconds; a hundred at once after a restart would only hold a hundred answers in memory."""
+PAUSE_SECONDS = 0.1
+"""How long a key is left alone after a look, so that what the look has caused is looked at once: a started run makes
+six events in that time, of the migration, the Job and the pod."""
 ERROR_SECONDS = 1.0
 ERROR_LIMIT_SECONDS = 60.0
 
@@ -35,13 +38,14 @@ class _Slot:
 
 @dataclass(slots=True)
 class Queue:
-    """Calls `work` for a key that was put, never twice at the same time for one key.
+    """Calls `work` for a key that was put, never twice at the same time for one key nor within `pause` seconds.
 
     `work` gives the seconds after which it wants to be called again, or None. When it raises, it is called again after
     a wait that doubles from `ERROR_SECONDS` to `ERROR_LIMIT_SECONDS`.
     """
 
     work: Callable[[Key], Awaitable[float | None]]
+    pause: float = PAUSE_SECONDS
     _seats: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOOKS_AT_ONCE))
     _slots: dict[Key, _Slot] = field(default_factory=dict)
     _closed: bool = False
@@ -79,6 +83,7 @@ class Queue:
         while slot.dirty:
             slot.dirty = False
             again = await self._attempt(key, slot)
+            await asyncio.sleep(self.pause)
         slot.task = None
         if again is None:
             self._slots.pop(key, None)

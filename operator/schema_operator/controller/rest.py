@@ -18,7 +18,7 @@ from schema_operator.api.schema_migration import State
 from schema_operator.controller import names
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision
-from schema_operator.controller.observation import Migration, Observation, Target, migration_of, target_of
+from schema_operator.controller.observation import Observation, Target, migration_of, target_of
 from schema_operator.controller.queue import Key
 
 _DONE = (State.APPLIED, State.ROLLED_BACK)
@@ -100,11 +100,11 @@ def is_at_rest(body: Mapping[str, Any], target: Target | None, jobs: Collection[
 
     `jobs` are the names of its Jobs. Scripts in ConfigMaps may have changed unheard; the next round looks at them.
     """
+    if target is None or not _is_recorded(body, jobs):
+        return False
     try:
         migration = migration_of(body)
     except ValidationError:
-        return False
-    if target is None or not _is_recorded(migration, jobs):
         return False
     seen = Observation(
         migration=migration,
@@ -119,12 +119,13 @@ def is_at_rest(body: Mapping[str, Any], target: Target | None, jobs: Collection[
     return decide(seen) == Decision(status=migration.status, finalizers=ours)
 
 
-def _is_recorded(migration: Migration, jobs: Collection[str]) -> bool:
-    status = migration.status
+def _is_recorded(body: Mapping[str, Any], jobs: Collection[str]) -> bool:
+    """Tell it from plain data: what is at work has many events, and few are worth to be validated."""
+    meta, status = body["metadata"], body.get("status") or {}
     return (
-        not migration.deleting
-        and status.observed_generation == migration.generation
-        and status.state in _DONE
-        and status.current_run is None
-        and set(jobs) <= {run.name for run in status.runs or ()}
+        "deletionTimestamp" not in meta
+        and status.get("observedGeneration") == meta["generation"]
+        and status.get("state") in _DONE
+        and not status.get("currentRun")
+        and set(jobs) <= {run.get("name") for run in status.get("runs") or ()}
     )

@@ -4,17 +4,42 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from schema_operator.api import request
 from schema_operator.api.schema_migration import SchemaMigrationSpec, ScriptSource
+from schema_operator.api.target_database import TargetDatabaseStatus
+from schema_operator.api.version import NOTHING, Version
 from schema_operator.controller import images
 from schema_operator.errors import Reason, Refused
 from schema_operator.scripts import check, reading
+from schema_operator.scripts.pending import check_pending
 from schema_operator.scripts.reading import Entry
 from schema_operator.scripts.script import ScriptSet
+from schema_operator.scripts.units import transactions_of
+
+_MAJOR = re.compile(r"\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the status of a TargetDatabase says of where new scripts would run."""
+
+    server: int
+    """Major version of the server."""
+    version: Version
+    """The highest that is applied, of whomever: what is above it is pending."""
+
+
+def standing_of(status: TargetDatabaseStatus) -> Standing | None:
+    """Read it; None where the database was not seen yet."""
+    server = _MAJOR.match(status.server_version or "")
+    if server is None or status.version is None:
+        return None
+    return Standing(int(server[0]), Version.parse(status.version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +75,13 @@ def variables_of(spec: SchemaMigrationSpec) -> dict[str, str]:
     return {item.name: item.value for item in spec.variables or ()}
 
 
-def see(spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] | None]) -> SourceSeen:
+def see(
+    spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] | None], standing: Standing | None = None
+) -> SourceSeen:
     """Read and check the scripts as a run will; `config_maps` has each object by name, None where there is none.
 
-    What is in an image only a run can see, which checks the same.
+    Where it is known how the database stands, the scripts that are surely pending are also held against PostgreSQL's
+    grammar and the rules of pending scripts. What is in an image only a run can see, which checks the same.
     """
     if spec.scripts.image is not None:
         return SourceSeen(images.digest_of(spec.scripts.image), None)
@@ -64,9 +92,18 @@ def see(spec: SchemaMigrationSpec, config_maps: Mapping[str, Mapping[str, Any] |
     try:
         reading.require_not_empty(scripts)
         check.check(scripts, spec.allow or (), variables_of(spec))
+        if standing is not None:
+            _check_pending(scripts, spec, standing)
     except Refused as problem:
         return SourceSeen(scripts.digest, _bare(problem))
     return SourceSeen(scripts.digest, None)
+
+
+def _check_pending(scripts: ScriptSet, spec: SchemaMigrationSpec, standing: Standing) -> None:
+    last = Version.parse(spec.version) if spec.version else None
+    first = max(standing.version, Version.parse(spec.baseline or NOTHING))
+    above = [one for one in scripts.scripts if first < one.version and (last is None or one.version <= last)]
+    check_pending(above, standing.server, variables_of(spec), transactions_of, spec.allow or ())
 
 
 def _bare(problem: Refused) -> Refused:

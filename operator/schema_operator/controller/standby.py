@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from schema_operator.controller.cluster import ApiError, Cluster
+from schema_operator.controller.cluster import Cluster
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.lease import Elector
 
 _log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ async def give_back(elector: Elector) -> None:
 
 @contextlib.asynccontextmanager
 async def _connected() -> AsyncIterator[Cluster]:
-    cluster = await Cluster.connect()
+    cluster = Cluster.connect()
     try:
         yield cluster
     finally:

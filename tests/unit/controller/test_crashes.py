@@ -17,7 +17,7 @@ import pytest
 from schema_operator.api import request as requests
 from schema_operator.api.report import Action, Outcome, RunReport, for_termination_message
 from schema_operator.controller import names, perform
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.deciding.statuses import timestamp
 from schema_operator.controller.observation import CONTAINER
 from schema_operator.controller.perform import Performer

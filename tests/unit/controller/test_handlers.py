@@ -8,7 +8,7 @@ import kopf
 import pytest
 
 from schema_operator.controller import handlers, names
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.handlers import Office
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key, Queue
@@ -52,7 +52,7 @@ async def _nothing(_: Key) -> float | None:
 def office(api: Api) -> Office:
     cluster: Any = api
     performer: Any = Resuming()
-    return Office(cluster, performer, Queue(_nothing), Queue(_nothing))
+    return Office(cluster, performer, Queue(_nothing, pause=0.0), Queue(_nothing, pause=0.0))
 
 
 @pytest.mark.asyncio
@@ -86,7 +86,7 @@ async def test_an_approval_has_its_migration_looked_at() -> None:
         return None
 
     cluster: Any = None
-    at_work = Office(cluster, cluster, Queue(look), Queue(look))
+    at_work = Office(cluster, cluster, Queue(look, pause=0.0), Queue(look, pause=0.0))
     memo = kopf.Memo(office=at_work)
     for spec in ({"migration": "shop"}, {"migration": "other"}):
         await handlers._approval(memo=memo, namespace="shop", spec=spec)  # type: ignore[arg-type]  # as kopf gives it
@@ -157,7 +157,7 @@ async def test_a_migration_that_is_gone_is_missed_by_those_that_require_it() -> 
     at_work.migration_changed(("shop", "above"), seen("above", "base"))
     at_work.migration_changed(("shop", "base"), seen("base"))
     await at_work.migrations.close()
-    at_work.migrations = Queue(_nothing)
+    at_work.migrations = Queue(_nothing, pause=0.0)
     at_work.migration_deleted(("shop", "base"), "base")
     assert at_work.migrations.keys() == (("shop", "above"),)
     assert forgotten == [("shop", "base")]
@@ -182,7 +182,7 @@ async def test_only_the_migrations_that_name_a_config_map_are_looked_at_when_it_
         looked_at.append(key)
         return None
 
-    found.migrations = Queue(look)
+    found.migrations = Queue(look, pause=0.0)
     found.migration_changed(("shop", "one"), of(scripts_in("a", "b")))
     found.migration_changed(("shop", "two"), of(scripts_in("b")))
     found.migration_changed(("shop", "inline"), of({"scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}}))

@@ -10,7 +10,7 @@ import pytest
 from kopf._core.engines.probing import health_reporter  # what the kubelet asks
 
 from schema_operator.controller import handlers
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.handlers import Office, register
 from schema_operator.controller.heard import SILENT_SECONDS, Watch
 from schema_operator.controller.queue import Key, Queue
@@ -90,7 +90,7 @@ def office(api: Api, looked: list[Key], namespaces: tuple[str | None, ...] = (No
 
     cluster: Any = api
     performer: Any = None
-    return Office(cluster, performer, Queue(look), Queue(look), namespaces=namespaces)
+    return Office(cluster, performer, Queue(look, pause=0.0), Queue(look, pause=0.0), namespaces=namespaces)
 
 
 @pytest.mark.asyncio

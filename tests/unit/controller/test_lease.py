@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.lease import DURATION_SECONDS, GIVE_UP_SECONDS, Elector
 
 

@@ -134,7 +134,7 @@ async def test_what_cannot_be_looked_at_is_named() -> None:
     async def look(_: Key) -> float | None:
         raise OSError("away")
 
-    asked = Queue(look)
+    asked = Queue(look, pause=0.0)
     try:
         asked.put(("shop", "orders"))
         while not lines:

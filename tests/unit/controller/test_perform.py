@@ -9,7 +9,7 @@ import pytest
 from schema_operator.api.schema_migration import RunOutcome, SchemaMigrationStatus
 from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import names, perform
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.line import place_of
 from schema_operator.controller.observation import Ended, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer

@@ -149,7 +149,7 @@ def an_office() -> tuple[Office, list[tuple[str, str]]]:
 
     nothing: Any = None
     cluster: Any = SimpleNamespace(migration_versions=versions)
-    return Office(cluster, nothing, Queue(look), Queue(look)), looked
+    return Office(cluster, nothing, Queue(look, pause=0.0), Queue(look, pause=0.0)), looked
 
 
 async def hear_of_job(office: Office, name: str) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from schema_operator.api.schema_migration import SchemaMigrationSpec
-from schema_operator.controller.source import see
+from schema_operator.api.target_database import TargetDatabaseStatus
+from schema_operator.api.version import Version
+from schema_operator.controller.source import Standing, see, standing_of
 
 UP = {"1.0.0_a.up.sql": "CREATE TABLE a ();", "1.0.0_a.down.sql": "DROP TABLE a;"}
 
@@ -99,3 +101,78 @@ def test_the_digest_moves_with_the_text_and_not_with_the_container() -> None:
     assert one == split
     other = see(of("a"), maps(a={"data": UP | {"1.0.0_a.up.sql": "CREATE TABLE b ();"}})).digest
     assert one != other
+
+
+WRONG = "CREATE TABLE t (id int);\n  CREATE TABEL u (id int);"
+TYPO = {"version": "1.2", "up": WRONG}
+NOTHING_APPLIED = Version.parse("0")
+LONG = {"version": "1", "up": f"CREATE TABLE {'x' * 64} ()"}
+POSTFIX = {"version": "1", "up": "SELECT 5 !"}
+FOUND_EARLY = [
+    ("as it will run", inline(TYPO), Standing(18, Version.parse("0")), "SyntaxError"),
+    ("above what is applied", inline({"version": "1", "up": "SELECT 1"}, TYPO), "1.1", "SyntaxError"),
+    ("applied, so it cannot be changed any more", inline(TYPO), "1.2", None),
+    ("below what another has applied, so perhaps applied", inline(TYPO), "2", None),
+    ("above the version that is wanted", inline({"version": "1", "up": "SELECT 1"}, TYPO, version="1"), "0", None),
+    ("up to the version that is wanted", inline(TYPO, version="1.2"), "0", "SyntaxError"),
+    ("in the baseline, which is not run", inline(TYPO, baseline="1.2"), "0", None),
+    ("above the baseline", inline(TYPO, baseline="1.1"), "0", "SyntaxError"),
+    ("all is rolled back", inline(TYPO, version="0"), "1", None),
+    (
+        "in a down script, which may never be wanted",
+        inline({**LONG, "up": "SELECT 1", "down": WRONG}),
+        "0",
+        None,
+    ),
+    (
+        "a name that would be cut off",
+        inline(LONG),
+        "0",
+        "IdentifierTruncated",
+    ),
+    ("the same, allowed", inline(LONG, allow=["LongName"]), "0", None),
+    ("a database that was not seen", inline(TYPO), None, None),
+    ("a server that may know more", inline(TYPO), Standing(19, NOTHING_APPLIED), None),
+    (
+        "an operator that only 13 has there",
+        inline(POSTFIX),
+        Standing(13, Version.parse("0")),
+        None,
+    ),
+    ("the same on 14", inline(POSTFIX), Standing(14, NOTHING_APPLIED), "SyntaxError"),
+]
+
+
+@pytest.mark.parametrize(("name", "spec", "standing", "reason"), FOUND_EARLY, ids=[row[0] for row in FOUND_EARLY])
+def test_pending_scripts_are_held_against_the_grammar_of_a_server_that_is_known(
+    name: str, spec: SchemaMigrationSpec, standing: Standing | str | None, reason: str | None
+) -> None:
+    del name
+    known = Standing(18, Version.parse(standing)) if isinstance(standing, str) else standing
+    seen = see(spec, {}, known)
+    assert (seen.problem.reason if seen.problem else None) == reason
+
+
+def test_a_syntax_error_is_told_with_its_place() -> None:
+    problem = see(inline(TYPO), {}, Standing(18, Version.parse("0"))).problem
+    assert problem is not None
+    assert (problem.location.version, problem.location.statement, problem.location.line, problem.location.column) == (
+        *("1.2", 2),
+        *(2, 10),
+    )
+    assert "TABEL" in problem.sentence
+
+
+@pytest.mark.parametrize(
+    ("server", "version", "standing"),
+    [
+        ("18.4 (Debian 18.4-1)", "1.2", Standing(18, Version.parse("1.2"))),
+        ("13.22", "0", Standing(13, Version.parse("0"))),
+        ("19beta1", "0", Standing(19, Version.parse("0"))),
+        (None, "0", None),
+        ("18.4", None, None),
+        ("unknown", "0", None),
+    ],
+)
+def test_how_a_database_stands(server: str | None, version: str | None, standing: Standing | None) -> None:
+    assert standing_of(TargetDatabaseStatus(server_version=server, version=version)) == standing

@@ -9,7 +9,7 @@ import pytest
 
 from schema_operator.api.schema_migration import RunOutcome, RunStatus
 from schema_operator.controller import names
-from schema_operator.controller.cluster import ApiError
+from schema_operator.controller.connection import ApiError
 from schema_operator.controller.handlers import Heard, Office
 from schema_operator.controller.perform import INSPECTIONS_AT_ONCE, Performer
 from schema_operator.controller.queue import Key

@@ -1,0 +1,103 @@
+"""Many databases at once: nobody waits for another's run, and all of them cost what their pods cost.
+
+* While runs on 50 databases sleep in a statement: how long until the Job of a migration on another database exists.
+* Databases changed at the same moment: all applied, beside as many bare Jobs that do the same statement; the resources
+  of both are the same, and the node decides.
+
+python -m benchmarks.many_databases [databases, 200]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from benchmarks.apply_to_ready import STATEMENT, bare_job
+from benchmarks.stage import (
+    NAMESPACE,
+    RUNNER,
+    Changes,
+    Manifest,
+    Stage,
+    complete,
+    first,
+    migration_of,
+    ready,
+    staged,
+    target_of,
+)
+
+LONG = 50
+OTHERS = 5
+QUIET = {"inspection": {"suspend": True}, "runner": RUNNER}
+TRIVIAL = {"version": "1", "up": STATEMENT, "down": "DROP TABLE trivial"}
+SLEEPING = {"version": "1", "up": "SELECT pg_sleep(600)", "down": "SELECT 1"}
+
+
+def main() -> None:
+    """Print the times."""
+    wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    with staged() as stage:
+        bare = _bare(stage, [stage.new_database() for _ in range(wanted)])
+        ours, jobs = _ours(stage, [stage.new_database() for _ in range(wanted)])
+        beside = _beside(stage)
+    print(f"{wanted} bare Jobs: {bare:.1f} s; {wanted} databases: {ours:.1f} s with {jobs} Jobs: {ours / bare:.2f}")
+    print(f"Job of another database while {LONG} run: {' '.join(f'{one:.3f}' for one in sorted(beside))} s")
+
+
+def _bare(stage: Stage, databases: list[str]) -> float:
+    jobs = [bare_job(stage, database) for database in databases]
+    for job in jobs:
+        job["spec"]["template"]["spec"]["containers"][0] |= RUNNER
+    with stage.watched("job") as changes:
+        begin = time.monotonic()
+        stage.create(*jobs)
+        return _all(changes, set(databases), complete) - begin
+
+
+def _ours(stage: Stage, databases: list[str]) -> tuple[float, int]:
+    stage.apply(*(item for database in databases for item in target_of(database, **QUIET)))
+    with stage.watched("sm") as changes:
+        begin = time.monotonic()
+        stage.create(*(migration_of(database, TRIVIAL) for database in databases))
+        done = _all(changes, set(databases), ready) - begin
+    owner = "app.kubernetes.io/managed-by=schema-operator"
+    jobs = stage.cluster.kubectl("-n", NAMESPACE, "get", "jobs", "-l", owner, "-o", "name").split()
+    for database in databases:
+        with stage.connect(database) as connection:
+            rows = connection.execute("SELECT count(*) FROM schema_operator.schema_versions").fetchone()
+            assert rows == (1,), rows
+    return done, len(jobs)
+
+
+def _all(changes: Changes, waiting: set[str], wanted: Callable[[Manifest], bool]) -> float:
+    for moment, body in changes:
+        if wanted(body):
+            waiting.discard(body["metadata"]["name"])
+        if not waiting:
+            return moment
+    raise RuntimeError("the watch ended")
+
+
+def _beside(stage: Stage) -> list[float]:
+    databases = [stage.new_database() for _ in range(LONG)]
+    stage.apply(*(item for database in databases for item in target_of(database, **QUIET)))
+    stage.create(*(migration_of(database, SLEEPING) for database in databases))
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+    with stage.connect() as connection:
+        while connection.execute(asleep).fetchone() != (LONG,):
+            time.sleep(1.0)
+    return [_job_of(stage, stage.new_database()) for _ in range(OTHERS)]
+
+
+def _job_of(stage: Stage, database: str) -> float:
+    stage.apply(*target_of(database, **QUIET))
+    time.sleep(2.0)
+    with stage.watched("jobs") as changes:
+        begin = stage.create(migration_of(database, TRIVIAL))
+        return first(changes, lambda job: database in job["metadata"]["name"]) - begin
+
+
+if __name__ == "__main__":
+    main()
