@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from support.operator import Shop, conditions, database, message
+from support.gates import passes, shut, until_at_gate, with_gates
+from support.operator import RUNS, Shop, conditions, database, message
 
 FIRST = {"version": "1", "up": "CREATE TABLE first ();", "down": "DROP TABLE first;"}
 SECOND = {"version": "2", "up": "CREATE TABLE second ();", "down": "DROP TABLE second;"}
 ALICE = "alice@example.com"
+LONG = {"version": "2", "up": f"CREATE TABLE second (); {passes(1)};", "down": "DROP TABLE second;"}
+ROWS = "SELECT version, applied_by FROM schema_operator.schema_versions ORDER BY applied_at"
 APPROVER = """
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -140,3 +143,59 @@ def test_an_approval_is_void_when_the_plan_moves_or_its_time_is_over(shop: Shop)
     assert shop.query("SELECT to_regclass('second') IS NOT NULL") == [(True,)]
     say(shop, "again", waiting(shop)["plan"]["digest"])
     assert conditions(shop.settled())["Ready"] == "True RolledBack"
+
+
+def reasons(shop: Shop) -> list[str]:
+    return shop.kubectl("get", "events", "-o", "jsonpath={.items[*].reason}").split()
+
+
+@pytest.mark.fault(1)
+def test_a_killed_pod_needs_no_second_yes_and_the_rollback_before_a_deletion_needs_its_own(shop: Shop) -> None:
+    both = {"apply": "Required", "rollback": "Required"}
+    shop.apply(database(policy={"approval": both, "retries": {"backoff": "1s"}}))
+    shop.kubectl("apply", "-f", "-", input=APPROVER)
+    with_gates(shop)
+    shop.migrate(FIRST, LONG, deletionPolicy="Rollback")
+    digest = waiting(shop, 2)["plan"]["digest"]
+    with shut(shop, 1):
+        say(shop, "yes", digest)
+        until_at_gate(shop)
+        assert shop.versions() == ["1"]
+        shop.kubectl("delete", "pod", "-l", RUNS, "--grace-period=0", "--force")
+        shop.until(lambda found: len(found["status"]["runs"]) == 2)
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert conditions(status)["Approved"] == "True Approved"
+    plan, killed, *others = reversed(status["runs"])
+    assert (plan["mode"], plan["outcome"]) == ("Plan", "Done")
+    assert killed["outcome"] in {"Killed", "Stopped"}  # whether it heard that it was asked to stop
+    assert others[-1]["outcome"] == "Done"
+    assert {run["approvedBy"] for run in (killed, *others)} == {ALICE}
+    assert [run for run in (killed, *others) if run.get("mode")] == []  # the plan was made once
+    assert others[-1]["versions"] == ["2"]
+    assert shop.query(ROWS) == [("1", ALICE), ("2", ALICE)]
+    assert reasons(shop).count("AwaitingApproval") == 1
+
+    shop.kubectl("delete", "sm", "shop", "--wait=false")
+    status = waiting(shop, 2)
+    assert (status["plan"]["action"], status["plan"]["rollbacks"]) == ("Rollback", 2)
+    for part in ("a plan to roll back versions 2, 1 waits for an approval", "the deletion waits"):
+        assert part in message(status)
+    say(shop, "no", status["plan"]["digest"], decision="Reject", reason="we need the rows")
+    rejected = shop.until(lambda found: found["status"].get("state") == "Rejected")
+    assert conditions(rejected)["Stalled"] == "True Rejected"
+    for part in ("we need the rows", "the deletion waits"):
+        assert part in message(rejected)
+    assert shop.versions() == ["1", "2"]
+    time.sleep(1.1)  # what counts is the newer one, and creationTimestamp has whole seconds
+    say(shop, "back", status["plan"]["digest"])
+    shop.kubectl("wait", "--for=delete", "sm/shop", "--timeout=60s")
+    assert shop.query(ROWS) == [("1", ALICE), ("2", ALICE), ("2-rollback", ALICE), ("1-rollback", ALICE)]
+
+
+def test_what_was_only_planned_goes_at_once_although_it_is_to_be_rolled_back(shop: Shop) -> None:
+    shop.apply(database(policy={"approval": {"apply": "Required", "rollback": "Required"}}))
+    shop.migrate(FIRST, deletionPolicy="Rollback")
+    waiting(shop)
+    shop.kubectl("delete", "sm", "shop", "--timeout=10s")
+    assert not shop.has_history()

@@ -7,7 +7,6 @@ the real one and a real kubelet, and the run goes on meanwhile as it does.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,26 +17,13 @@ from typing import Any
 import pytest
 from dev.cluster.kubectl import Cluster
 
-from support.operator import PATIENCE, Shop, conditions, connect, database, kubectl_json, new_shop
+from support.gates import passes, shut, until_at_gate, with_gates
+from support.operator import PATIENCE, Shop, conditions, database, kubectl_json, new_shop
 from support.points import Asked, Controllers, Point, Stage, stage
 
-FIRST = {"version": "1", "up": "CREATE TABLE first ();", "down": "DROP TABLE first; SELECT public.passes(3);"}
-SECOND = {"version": "2", "up": "CREATE TABLE second (); SELECT public.passes(1);", "down": "DROP TABLE second;"}
-VERIFY = {"name": "afterwards", "sql": "SELECT public.passes(2)", "when": "AfterCommit"}
-GATES = """
-    CREATE FUNCTION public.passes(gate int) RETURNS boolean LANGUAGE plpgsql AS $$
-    BEGIN
-        WHILE NOT pg_catalog.pg_try_advisory_xact_lock_shared(4711, gate) LOOP
-            PERFORM pg_catalog.pg_sleep(0.02);
-        END LOOP;
-        RETURN true;
-    END $$
-"""
-"""Waits as long as somebody holds a lock, without asking for it: no limit for locks ends that."""
-SHUT = "SELECT pg_advisory_lock(4711, {})"
-AT_GATE = """
-    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep')
-"""
+FIRST = {"version": "1", "up": "CREATE TABLE first ();", "down": f"DROP TABLE first; {passes(3)};"}
+SECOND = {"version": "2", "up": f"CREATE TABLE second (); {passes(1)};", "down": "DROP TABLE second;"}
+VERIFY = {"name": "afterwards", "sql": passes(2), "when": "AfterCommit"}
 ROWS = "SELECT version, description, script_name, checksum, applied_by FROM schema_operator.schema_versions"
 TOLD = "SELECT event, version, actor, owner FROM schema_operator.events"
 PASSING = {"startedAt", "finishedAt", "lastTransitionTime", "inspectedAt", "historySeenAt", "work"}
@@ -138,7 +124,7 @@ def live(on: Stage, cluster: Cluster, port: int, acts: tuple[Act, ...]) -> list[
     found = []
     with new_shop(cluster, port) as shop, on.controllers(shop.namespace) as operators:
         shop.apply(database(inspection={"suspend": True}))
-        shop.query(GATES)
+        with_gates(shop)
         for version, (point, moment) in zip(("2", "0"), acts, strict=False):
             try:
                 found.append(act(shop, operators, version, moment))
@@ -157,11 +143,10 @@ def act(shop: Shop, operators: Controllers, version: str, moment: Moment) -> dic
         operators.die_at(Point(moment.request, before=moment.before))
         ask(shop, version)
         assert operators.dead.wait(PATIENCE)
-    else:
-        with connect(shop.port, shop.database) as gate:
-            gate.execute(SHUT.format(moment.gate))
+    if moment.gate is not None:
+        with shut(shop, moment.gate):
             ask(shop, version)
-            until(shop, AT_GATE)
+            until_at_gate(shop)
             operators.kill()
     if moment.later:
         shop.kubectl("wait", "--for=condition=complete", "jobs", "--all", "--timeout=60s")
@@ -202,14 +187,6 @@ def lasting(item: Any) -> Any:
     if isinstance(item, dict):
         return {key: lasting(value) for key, value in item.items() if key not in PASSING | DIGESTS}
     return [lasting(one) for one in item] if isinstance(item, list) else item
-
-
-def until(shop: Shop, query: str) -> None:
-    """Wait until a query gives true."""
-    deadline = time.monotonic() + PATIENCE
-    while shop.query(query) != [(True,)]:
-        assert time.monotonic() < deadline, query
-        time.sleep(0.05)
 
 
 def without(wanted: dict[str, Any], untold: frozenset[str]) -> dict[str, Any]:

@@ -5,25 +5,29 @@ from typing import Any
 
 import pytest
 
-from schema_operator.api.schema_migration import RunOutcome, RunStatus, SchemaMigrationStatus
+from schema_operator.api.request import Mode
+from schema_operator.api.schema_migration import PlanStatus, RunOutcome, RunStatus, SchemaMigrationStatus
 from schema_operator.api.target_database import OwnerStatus, TargetDatabaseStatus
 from schema_operator.controller import names
 from schema_operator.controller.decide import decide
 from schema_operator.controller.deciding.decision import Decision
 from schema_operator.controller.deciding.finalizers import WAITS
-from schema_operator.controller.observation import Migration, Observation, Trouble
+from schema_operator.controller.observation import Approval, Migration, Observation, Trouble
 from schema_operator.controller.surroundings import Surroundings
 from schema_operator.errors import Reason, Refused
 from unit.controller.scenes import (
+    NO,
     SCRIPTS,
     UID,
     ago,
     ended,
     migration,
     observation,
+    plan,
     recorded,
     report,
     run,
+    says,
     target,
 )
 
@@ -410,3 +414,43 @@ def test_a_plan_is_no_rollback_and_makes_none_due() -> None:
     assert decide(observation(migration(**POLICY), at=asking)).finalizers == {RUN}
     held = decide(observation(migration(status=only_planned, suspend=True, **POLICY), at=asking))
     assert held.finalizers == frozenset()
+
+
+BOTH_WAIT: dict[str, Any] = {"apply": "Required", "rollback": "Required"}
+BACK = plan(0, 2).model_copy(update={"work": UNDONE})
+# Each line: what waits for approvals, the plan there is, what was said of it; and of the decision: the reason of Ready,
+# how a run is started, and who is said to have approved it.
+APPROVING: list[tuple[str, dict[str, Any], PlanStatus, tuple[Approval, ...], str, Mode | None, str | None]] = [
+    ("what was applied was planned", BOTH_WAIT, plan(2), (says(),), "Progressing", Mode.PLAN, None),
+    ("nobody has said anything", BOTH_WAIT, BACK, (), "AwaitingApproval", None, None),
+    ("the yes is that to what was applied", BOTH_WAIT, BACK, (says(digest="b" * 64),), "AwaitingApproval", None, None),
+    ("a no", BOTH_WAIT, BACK, (says(NO),), "Rejected", None, None),
+    ("a yes", BOTH_WAIT, BACK, (says(),), "Progressing", Mode.RUN, "alice"),
+    ("only applying waits", {"apply": "Required"}, BACK, (), "Progressing", Mode.RUN, None),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "of", "approvals", "reason", "mode", "approver"),
+    [row[1:] for row in APPROVING],
+    ids=[row[0] for row in APPROVING],
+)
+def test_a_rollback_before_the_deletion_waits_for_a_yes_of_its_own(
+    *,
+    policy: dict[str, Any],
+    of: PlanStatus,
+    approvals: tuple[Approval, ...],
+    reason: str,
+    mode: Mode | None,
+    approver: str | None,
+) -> None:
+    last = undoing(RunOutcome.DONE, mode="Plan") if of is BACK else recorded(RunOutcome.DONE)
+    going_back = going(last.model_copy(update={"plan": of}), ROLLBACK, **POLICY)
+    decision = decide(observation(going_back, at=target(approval=policy), approvals=approvals))
+    assert decision.status is not None
+    (ready,) = [item for item in decision.status.conditions if item.type == "Ready"]
+    assert (ready.status, ready.reason) == ("False", reason)
+    assert ready.message.endswith(WAITS)
+    assert (decision.start.mode if decision.start else None) is mode
+    assert (decision.start.approved_by if decision.start else None) == approver
+    assert ROLLBACK in decision.finalizers
