@@ -191,11 +191,3 @@ def test_a_killed_pod_needs_no_second_yes_and_the_rollback_before_a_deletion_nee
     say(shop, "back", status["plan"]["digest"])
     shop.kubectl("wait", "--for=delete", "sm/shop", "--timeout=60s")
     assert shop.query(ROWS) == [("1", ALICE), ("2", ALICE), ("2-rollback", ALICE), ("1-rollback", ALICE)]
-
-
-def test_what_was_only_planned_goes_at_once_although_it_is_to_be_rolled_back(shop: Shop) -> None:
-    shop.apply(database(policy={"approval": {"apply": "Required", "rollback": "Required"}}))
-    shop.migrate(FIRST, deletionPolicy="Rollback")
-    waiting(shop)
-    shop.kubectl("delete", "sm", "shop", "--timeout=10s")
-    assert not shop.has_history()
