@@ -88,7 +88,7 @@ def _by_its_report(stage: Stage, job: str) -> float:
 
 
 def _killed(stage: Stage) -> float:
-    """Give the seconds from the death of a runner to Ready, without the three that its statement takes."""
+    """Give the seconds from the death of a runner to Ready, with the three that its statement takes again."""
     database = stage.new_database()
     stage.apply(*target_of(database, inspection={"suspend": True}))
     with stage.watched("sm", database) as changes:
