@@ -23,7 +23,7 @@ from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import unreadable
 from schema_operator.controller.observation import Observation, Trouble
 from schema_operator.controller.surroundings import Ahead, Neighbour, Surroundings
-from schema_operator.controller.target import PASSING, first_status, status_after
+from schema_operator.controller.target_status import PASSING, first_status, status_after
 from schema_operator.errors import Reason, Refused
 from support.kstatus import Kstatus
 from unit.controller.scenes import (

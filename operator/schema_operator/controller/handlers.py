@@ -103,7 +103,7 @@ class Office:
         performer = Performer(cluster, image)
         migrations = Queue(performer.migration)
         performer.line.woken = migrations.put
-        return cls(cluster, performer, migrations, Queue(performer.target), namespaces=namespaces or (None,))
+        return cls(cluster, performer, migrations, Queue(performer.targets.look), namespaces=namespaces or (None,))
 
     async def resume(self, namespaces: Sequence[str]) -> None:
         """See what is at work before anything is heard, so that nothing is started beside it.
@@ -201,7 +201,7 @@ class Office:
         """Look at every migration of a target that is gone."""
         self.heard.pop(key, None)
         self.resting.target_gone(key)
-        self.performer.forget_target(key)
+        self.performer.targets.forget(key)
         self._target_moved(key)
 
     def _owner_moved(self, key: Key, owner: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,8 +18,7 @@ from schema_operator.api.model import API_VERSION, GROUP
 from schema_operator.api.report import LogLine, Progress
 from schema_operator.api.request import Mode
 from schema_operator.api.schema_migration import SchemaMigrationSpec, SchemaMigrationStatus
-from schema_operator.api.target_database import TargetDatabaseStatus
-from schema_operator.controller import inspection_job, jobs, names, source
+from schema_operator.controller import jobs, names, source
 from schema_operator.controller.cluster import Cluster
 from schema_operator.controller.connection import CONFLICT, NOT_FOUND, UNPROCESSABLE, ApiError
 from schema_operator.controller.decide import decide
@@ -28,7 +26,6 @@ from schema_operator.controller.deciding.approvals import asks_for_plans
 from schema_operator.controller.deciding.decision import Decision, Event
 from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.flight import PROGRESS_SECONDS
-from schema_operator.controller.deciding.inspecting import FLIGHT_SECONDS, StartInspection, TargetSeen, decide_target
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import timestamp, unreadable
 from schema_operator.controller.line import Line, place_of
@@ -46,14 +43,15 @@ from schema_operator.controller.observation import (
     migration_status_of,
     runs_of,
     sentence,
-    target_of,
 )
 from schema_operator.controller.queue import Key
 from schema_operator.controller.source import SourceSeen, Standing
 from schema_operator.controller.surroundings import ALONE, Ahead
-from schema_operator.controller.target import not_inspected, status_after
-from schema_operator.controller.target_observation import observe_target
-from schema_operator.errors import Reason, Refused
+from schema_operator.controller.target_observation import read_target
+from schema_operator.controller.target_status import status_after
+from schema_operator.controller.targets import Targets
+from schema_operator.controller.writing import at, plain
+from schema_operator.errors import Refused
 
 LOG_LINES = 20
 JOB_RETRY_SECONDS = 10.0
@@ -67,14 +65,6 @@ NO_SCRIPTS = SourceSeen("", None)
 """What a run needs that rolls back all there is."""
 CHANGED_SECONDS = 0.1
 """How soon a migration is looked at again that has changed while it was looked at."""
-INSPECTIONS_AT_ONCE = 10
-"""So that a thousand targets that are made at once, or are due after a restart, do not start a thousand pods."""
-CROWDED_SECONDS = 2.0
-INSPECTIONS_A_SECOND = 5.0
-"""About as many as end in a second when so many are at work; those that wait ask again no more often."""
-INSPECTION_RETRY_SECONDS = 30.0
-TARGET_WRITES = 5
-"""How often the status of a target is tried to be written when it changes meanwhile."""
 _log = logging.getLogger(__name__)
 
 
@@ -94,19 +84,17 @@ class Performer:
 
     cluster: Cluster
     image: str
+    targets: Targets = field(init=False)
     _sources: dict[str, _Known] = field(default_factory=dict)
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
     line: Line = field(default_factory=lambda: Line(lambda _: None))
     """Who works on which database, and who waits for it."""
     _shown: dict[str, float] = field(default_factory=dict)
     """By uid, when it was last shown what a run does."""
-    _writing_target: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _at_work: dict[str, Key] = field(default_factory=dict)
-    """The target of each migration, by uid, of which a run is in flight; as far as was seen since the start."""
-    _inspecting: set[Key] = field(default_factory=set)
-    """Targets with an inspection in flight."""
-    _crowd: set[Key] = field(default_factory=set)
-    """Targets with an inspection that is due and was not started, because too many are in flight."""
+
+    def __post_init__(self) -> None:
+        """Share cluster and image."""
+        self.targets = Targets(self.cluster, self.image)
 
     async def resume(self, namespaces: Sequence[str]) -> tuple[Key, ...]:
         """See which runs are in flight, before anything is started; give their migrations, to be looked at.
@@ -119,7 +107,7 @@ class Performer:
         for key in keys:
             body = await self.cluster.migration(*key)
             database = (body or {}).get("spec", {}).get("database", {}).get("name")
-            target = (await self._target(key[0], database))[0] if database else None
+            target = (await read_target(self.cluster, key[0], database))[0] if database else None
             if target is not None:
                 self.line.at_work(key, place_of(target))
         return keys
@@ -175,64 +163,16 @@ class Performer:
         else:
             self.line.wait(key, place_of(seen.target))
 
-    async def target(self, key: Key) -> float | None:
-        """Look at one TargetDatabase that has changed."""
-        target, problem = await self._target(*key)
-        if problem is not None:
-            _log.warning("TargetDatabase %s/%s: %s", *key, problem)
-        if target is None:
-            self.forget_target(key)
-            return None
-        seen = await observe_target(self.cluster, target, busy=key in self._at_work.values())
-        decision = decide_target(seen)
-        if decision.status is not None:
-            await self._write_target(target, lambda newest: decide_target(replace(seen, target=newest)).status)
-        again = decision.requeue
-        if decision.start is not None:
-            following = replace(seen, target=_with_status(target, decision.status))
-            again = await self._inspect(key, following, decision.start)
-        elif any(one.run.ended is None for one in seen.inspections):
-            self._inspecting.add(key)
-        else:
-            self.forget_target(key)
-        for name in decision.delete:
-            await self.cluster.delete_job(target.namespace, name)
-        return again
-
     def forget(self, key: Key, uid: str) -> None:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
         self._shown.pop(uid, None)
         self.line.leave(key)
-        self._at_work.pop(uid, None)
-
-    def forget_target(self, key: Key) -> None:
-        """Drop what is remembered of a target that was deleted, or of which no inspection is due."""
-        self._inspecting.discard(key)
-        self._crowd.discard(key)
-
-    async def _inspect(self, key: Key, seen: TargetSeen, start: StartInspection) -> float:
-        """Create the Job of an inspection, unless too many are at work; give the seconds after which to look again."""
-        if len(self._inspecting - {key}) >= INSPECTIONS_AT_ONCE:
-            self._crowd.add(key)
-            return random.uniform(1.0, CROWDED_SECONDS + len(self._crowd) / INSPECTIONS_A_SECOND)  # noqa: S311 (jitter)
-        self._crowd.discard(key)
-        self._inspecting.add(key)
-        try:
-            await self.cluster.create_job(inspection_job.manifest(seen.target, start, self.image))
-        except ApiError as error:
-            self._inspecting.discard(key)
-            if error.status not in (400, 403, 404, 422):
-                raise
-            message = f"the Job {start.name} could not be created: {error.message}"
-            _log.warning("TargetDatabase %s/%s: %s", *key, message)
-            await self._write_target(seen.target, lambda newest: not_inspected(newest, message, seen.now))
-            return INSPECTION_RETRY_SECONDS
-        return FLIGHT_SECONDS
+        self.targets.note(uid, None)
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
-        reading = asyncio.ensure_future(self._target(migration.namespace, migration.spec.database.name))
+        reading = asyncio.ensure_future(read_target(self.cluster, migration.namespace, migration.spec.database.name))
         (target, problem), job_list, pod_list, found = await asyncio.gather(
             reading,
             self.cluster.jobs(migration.namespace, selector),
@@ -255,13 +195,6 @@ class Performer:
             return seen
         approvals = approvals_of(await self.cluster.approvals(migration.namespace), migration.name)
         return replace(seen, approvals=approvals, now=datetime.now(UTC))
-
-    async def _target(self, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
-        body = await self.cluster.target(namespace, name)
-        try:
-            return (target_of(body) if body is not None else None), None
-        except ValidationError as error:
-            return None, Refused(Reason.INVALID_SPEC, f"TargetDatabase {name}: {sentence(error)}")
 
     async def _source(
         self, migration: Migration, reading: asyncio.Future[tuple[Target | None, Refused | None]]
@@ -297,7 +230,8 @@ class Performer:
 
     async def _perform(self, seen: Observation, decision: Decision) -> float | None:
         migration = seen.migration
-        self._note_work(migration, decision)
+        in_flight = decision.status is not None and decision.status.current_run is not None
+        self.targets.note(migration.uid, (migration.namespace, migration.spec.database.name) if in_flight else None)
         for name in decision.delete:
             await self.cluster.delete_job(migration.namespace, name)
         for name in decision.stop:
@@ -336,19 +270,12 @@ class Performer:
         if set(wanted) == set(migration.finalizers):
             return migration
         try:
-            version = await self.cluster.set_finalizers(_at(migration), wanted)
+            version = await self.cluster.set_finalizers(at(migration), wanted)
         except ApiError as error:
             if error.status not in (CONFLICT, NOT_FOUND, UNPROCESSABLE):
                 raise
             return None
         return replace(migration, finalizers=wanted, resource_version=version)
-
-    def _note_work(self, migration: Migration, decision: Decision) -> None:
-        """Note whether a run of a migration is in flight, for the inspections of its target."""
-        if decision.status is not None and decision.status.current_run is not None:
-            self._at_work[migration.uid] = (migration.namespace, migration.spec.database.name)
-        else:
-            self._at_work.pop(migration.uid, None)
 
     async def _report(self, seen: Observation, target: Target, ended: Ended, run: str) -> None:
         """Say in the status of the target what a run has learnt of it.
@@ -356,7 +283,7 @@ class Performer:
         Before the end of the run is recorded, because afterwards nobody would say it; and without holding that up.
         """
         try:
-            await self._write_target(
+            await self.targets.record(
                 target, lambda newest: status_after(newest, seen.migration.name, run, ended, seen.now)
             )
         except ApiError as error:
@@ -400,7 +327,7 @@ class Performer:
         if status is None or status == migration.status:
             return migration
         try:
-            version = await self.cluster.apply_migration_status(_at(migration), _plain(status))
+            version = await self.cluster.apply_migration_status(at(migration), plain(status))
         except ApiError as error:
             if error.status not in (CONFLICT, NOT_FOUND):
                 raise
@@ -412,28 +339,8 @@ class Performer:
         status = unreadable(before, meta["generation"], datetime.now(UTC), sentence(error))
         if status != before:
             at = {key: meta[key] for key in ("namespace", "name", "resourceVersion")}
-            await self.cluster.apply_migration_status(at, _plain(status))
+            await self.cluster.apply_migration_status(at, plain(status))
         return None
-
-    async def _write_target(self, target: Target, change: Callable[[Target], TargetDatabaseStatus | None]) -> None:
-        """Write what `change` makes of the newest status.
-
-        Migrations of one target write it one after the other; what another hand has changed is read again.
-        """
-        newest: Target | None = target
-        async with self._writing_target:
-            for attempt in range(1, TARGET_WRITES + 1):
-                status = change(newest) if newest is not None else None
-                if newest is None or status is None or status == newest.status:
-                    return
-                try:
-                    await self.cluster.apply_target_status(_at(newest), _plain(status))
-                except ApiError as error:
-                    if error.status not in (CONFLICT, NOT_FOUND) or attempt == TARGET_WRITES:
-                        raise
-                    newest, _ = await self._target(target.namespace, target.name)
-                else:
-                    return
 
 
 def _key(migration: Migration) -> Key:
@@ -455,18 +362,6 @@ def _in_flight(job: dict[str, Any]) -> Key | None:
     annotations = job["metadata"].get("annotations", {})
     name = None if annotations.get(names.MODE) == Mode.PLAN else annotations.get(names.MIGRATION)
     return None if ended or name is None else (job["metadata"]["namespace"], name)
-
-
-def _with_status(target: Target, status: TargetDatabaseStatus | None) -> Target:
-    return target if status is None else replace(target, status=status)
-
-
-def _at(item: Migration | Target) -> dict[str, str]:
-    return {"namespace": item.namespace, "name": item.name, "resourceVersion": item.resource_version}
-
-
-def _plain(status: SchemaMigrationStatus | TargetDatabaseStatus) -> dict[str, Any]:
-    return dict(status.model_dump(by_alias=True, exclude_none=True, mode="json"))
 
 
 async def _see(

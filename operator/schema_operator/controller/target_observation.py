@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from schema_operator.controller import names
 from schema_operator.controller.cluster import Cluster
 from schema_operator.controller.deciding.inspecting import TargetSeen
 from schema_operator.controller.inspection_job import inspections_of
-from schema_operator.controller.observation import Target
+from schema_operator.controller.observation import Target, sentence, target_of
+from schema_operator.errors import Reason, Refused
 
 
 async def observe_target(cluster: Cluster, target: Target, *, busy: bool) -> TargetSeen:
@@ -26,3 +29,12 @@ async def _gone(cluster: Cluster, target: Target) -> frozenset[str]:
     named = [run.migration for run in target.status.runs or ()]
     there = await asyncio.gather(*(cluster.has_migration(target.namespace, name) for name in named))
     return frozenset(name for name, found in zip(named, there, strict=True) if not found)
+
+
+async def read_target(cluster: Cluster, namespace: str, name: str) -> tuple[Target | None, Refused | None]:
+    """Read a TargetDatabase: None where there is none, and what is wrong with it where it cannot be understood."""
+    body = await cluster.target(namespace, name)
+    try:
+        return (target_of(body) if body is not None else None), None
+    except ValidationError as error:
+        return None, Refused(Reason.INVALID_SPEC, f"TargetDatabase {name}: {sentence(error)}")

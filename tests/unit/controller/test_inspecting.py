@@ -17,7 +17,7 @@ from schema_operator.api.target_database import InspectionStatus, TargetDatabase
 from schema_operator.controller import inspection_job, names
 from schema_operator.controller.deciding.inspecting import Inspection, TargetDecision, TargetSeen, decide_target
 from schema_operator.controller.observation import Ended, Target, Trouble
-from schema_operator.controller.target import first_status, status_after
+from schema_operator.controller.target_status import first_status, status_after
 from schema_operator.errors import Reason
 from unit.controller.scenes import NOW, ago, ended, report, run, target
 

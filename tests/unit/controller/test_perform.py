@@ -14,7 +14,7 @@ from schema_operator.controller.line import place_of
 from schema_operator.controller.observation import Ended, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.source import see
-from schema_operator.controller.target import status_after
+from schema_operator.controller.target_status import status_after
 from unit.controller.scenes import NOW, SPEC, UID, recorded
 
 KEY = ("shop", "shop")
@@ -222,7 +222,7 @@ async def test_twelve_migrations_that_end_at_once_are_all_in_the_status_of_their
     seen = target_of(await target())
     names_of = [f"shop-{number}" for number in range(12)]
     end = Ended(outcome=RunOutcome.KILLED, message="it ended")
-    await asyncio.gather(*(at_work._write_target(seen, reported(name, end)) for name in names_of))
+    await asyncio.gather(*(at_work.targets.record(seen, reported(name, end)) for name in names_of))
     assert {item["migration"] for item in status["runs"]} == set(names_of)
 
 

@@ -8,7 +8,7 @@ from schema_operator.api.report import Server
 from schema_operator.api.schema_migration import RunOutcome
 from schema_operator.api.target_database import TargetDatabaseSpec
 from schema_operator.controller.observation import Ended
-from schema_operator.controller.target import first_status, status_after
+from schema_operator.controller.target_status import first_status, status_after
 from schema_operator.errors import Reason
 from unit.controller.scenes import NOW, ended, report, target
 

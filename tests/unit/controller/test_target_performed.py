@@ -11,8 +11,9 @@ from schema_operator.api.schema_migration import RunOutcome, RunStatus
 from schema_operator.controller import names
 from schema_operator.controller.connection import ApiError
 from schema_operator.controller.handlers import Heard, Office
-from schema_operator.controller.perform import INSPECTIONS_AT_ONCE, Performer
+from schema_operator.controller.perform import Performer
 from schema_operator.controller.queue import Key
+from schema_operator.controller.targets import INSPECTIONS_AT_ONCE
 from unit.controller.scenes import recorded
 from unit.controller.test_perform import TARGET, Stage, at
 
@@ -66,14 +67,14 @@ def performer(stage: Targets) -> Performer:
 async def test_an_inspection_is_started_read_and_deleted() -> None:
     stage = Targets()
     at_work = performer(stage)
-    assert await at_work.target(("shop", "db")) == 30.0
+    assert await at_work.targets.look(("shop", "db")) == 30.0
     (job,) = stage.created
     assert job["metadata"]["name"].startswith("db-inspect-")
     assert stage.targets[-1]["conditions"][-1]["reason"] == "NotTried"
 
     stage.status = {key: value for key, value in stage.targets[-1].items() if key != "meta"}
     stage.end(exitCode=10, message=_report(job["metadata"]["name"], 10, "Unreachable"))
-    again = await at_work.target(("shop", "db"))
+    again = await at_work.targets.look(("shop", "db"))
     assert stage.deleted == [job["metadata"]["name"]]
     assert [item["reason"] for item in stage.targets[-1]["conditions"]] == ["Unreachable"] * 3
     assert stage.targets[-1]["inspection"]["requestedAt"] == "now"
@@ -90,20 +91,20 @@ def _report(run: str, code: int, reason: str) -> str:
 async def test_not_more_than_some_inspections_are_at_work() -> None:
     stage = Targets()
     at_work = performer(stage)
-    waits = [await at_work.target(("shop", f"db-{number}")) for number in range(INSPECTIONS_AT_ONCE + 5)]
+    waits = [await at_work.targets.look(("shop", f"db-{number}")) for number in range(INSPECTIONS_AT_ONCE + 5)]
     assert len(stage.created) == INSPECTIONS_AT_ONCE
     assert all(wait is not None and wait <= 3 for wait in waits[INSPECTIONS_AT_ONCE:])
-    assert len(at_work._crowd) == 5
-    at_work.forget_target(("shop", "db-0"))
-    await at_work.target(("shop", "db-12"))
+    assert len(at_work.targets._crowd) == 5
+    at_work.targets.forget(("shop", "db-0"))
+    await at_work.targets.look(("shop", "db-12"))
     assert len(stage.created) == INSPECTIONS_AT_ONCE + 1
-    assert len(at_work._crowd) == 4
+    assert len(at_work.targets._crowd) == 4
 
 
 @pytest.mark.asyncio
 async def test_a_crowd_does_not_ask_again_all_the_time() -> None:
     at_work = performer(Targets())
-    waits = [await at_work.target(("shop", f"db-{number}")) or 0.0 for number in range(1000)]
+    waits = [await at_work.targets.look(("shop", f"db-{number}")) or 0.0 for number in range(1000)]
     assert sum(1 / wait for wait in waits[-100:]) < 10, "looks a second of a tenth of them"
 
 
@@ -111,9 +112,9 @@ async def test_a_crowd_does_not_ask_again_all_the_time() -> None:
 async def test_a_job_that_a_quota_refuses_is_said_and_tried_again() -> None:
     stage = Targets(create_job=[ApiError(403, "Forbidden", "exceeded quota")])
     at_work = performer(stage)
-    assert await at_work.target(("shop", "db")) == 30.0
+    assert await at_work.targets.look(("shop", "db")) == 30.0
     assert stage.targets[-1]["conditions"][-1]["reason"] == "JobNotCreated"
-    await at_work.target(("shop", "db"))
+    await at_work.targets.look(("shop", "db"))
     assert len(stage.created) == 1
 
 
@@ -122,7 +123,7 @@ async def test_a_migration_that_is_gone_leaves_the_status_of_its_target() -> Non
     runs = [{"migration": one, "run": "r", "outcome": "Done", "finishedAt": FINISHED} for one in ("a", "b")]
     stage = Targets({"observedGeneration": 1, "runs": runs})
     stage.there = {"b"}
-    await performer(stage).target(("shop", "db"))
+    await performer(stage).targets.look(("shop", "db"))
     assert [one["migration"] for one in stage.targets[-1]["runs"]] == ["b"]
 
 
@@ -133,11 +134,11 @@ async def test_a_run_in_flight_is_known_to_the_inspections_of_its_target(in_flig
     current = RunStatus(name="shop-1", work="w", number=1, generation=1)
     stage = Stage(at(status.model_copy(update={"current_run": current if in_flight else None})))
     at_work = Performer(stage, "image:1")  # type: ignore[arg-type]  # answers as Cluster does
-    at_work._at_work["other"] = ("shop", "other")
+    at_work.targets._at_work["other"] = ("shop", "other")
     await at_work.migration(("shop", "shop"))
-    assert ("shop", "shop") in at_work._at_work.values()
+    assert ("shop", "shop") in at_work.targets._at_work.values()
     at_work.forget(("shop", "shop"), "11111111-2222-3333-4444-555555555555")
-    assert set(at_work._at_work.values()) == {("shop", "other")}
+    assert set(at_work.targets._at_work.values()) == {("shop", "other")}
 
 
 class Noted(list[Key]):

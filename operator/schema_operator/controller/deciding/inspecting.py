@@ -22,7 +22,13 @@ from schema_operator.controller import names
 from schema_operator.controller.deciding.attempts import RECHECKED, RECHECKED_SLOWLY, SECRET_RECHECK_SECONDS, backoff
 from schema_operator.controller.deciding.statuses import Verdict, moment, timestamp
 from schema_operator.controller.observation import Ended, Run, Target
-from schema_operator.controller.target import first_status, is_older, status_after_inspection, untried, without_runs_of
+from schema_operator.controller.target_status import (
+    first_status,
+    is_older,
+    status_after_inspection,
+    untried,
+    without_runs_of,
+)
 from schema_operator.errors import Reason
 
 FIRST_SECONDS = 5.0
