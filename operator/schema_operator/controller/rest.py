@@ -29,8 +29,6 @@ class _Rest:
     uid: str
     runs: frozenset[str]
     """Names of its recorded runs."""
-    relies_on: frozenset[str]
-    """Other owners whose versions count as its own."""
 
 
 @dataclass(slots=True)
@@ -41,6 +39,8 @@ class Resting:
     _jobs: dict[str, set[str]] = field(default_factory=dict)
     """Names of the Jobs of each migration, by its uid."""
     _resting: dict[Key, _Rest] = field(default_factory=dict)
+    _relying: dict[Key, frozenset[str]] = field(default_factory=dict)
+    """Other owners whose versions count as its own, of each migration of which some do, at rest or not."""
 
     def target_seen(self, body: Mapping[str, Any]) -> None:
         """Note a TargetDatabase."""
@@ -57,13 +57,16 @@ class Resting:
     def rests(self, key: Key, body: Mapping[str, Any], now: datetime) -> bool:
         """Note a migration; tell whether nothing is to be done about it."""
         uid = body["metadata"]["uid"]
+        self._relying.pop(key, None)
+        if relies_on := (body.get("status") or {}).get("reliesOn"):
+            self._relying[key] = frozenset(relies_on)
         target = self._targets.get((key[0], body["spec"].get("database", {}).get("name", "")))
         if not is_at_rest(body, target, self._jobs.get(uid, ()), now):
             self._resting.pop(key, None)
             return False
         status = body["status"]
         runs = frozenset(run["name"] for run in status.get("runs") or ())
-        self._resting[key] = _Rest(uid, runs, frozenset(status.get("reliesOn") or ()))
+        self._resting[key] = _Rest(uid, runs)
         return True
 
     def knows(self, key: Key) -> bool:
@@ -88,11 +91,12 @@ class Resting:
 
     def relying_on(self, owner: str) -> list[Key]:
         """Give those for which versions of an owner count as their own."""
-        return [key for key, rest in self._resting.items() if owner in rest.relies_on]
+        return [key for key, owners in self._relying.items() if owner in owners]
 
     def forget(self, key: Key) -> None:
         """Forget a migration that is deleted."""
         self._resting.pop(key, None)
+        self._relying.pop(key, None)
 
 
 def is_at_rest(body: Mapping[str, Any], target: Target | None, jobs: Collection[str], now: datetime) -> bool:

@@ -133,6 +133,9 @@ def test_who_relies_on_another_owner_is_known() -> None:
     assert rests
     assert found.relying_on("shop/base") == [KEY]
     assert found.relying_on("shop/other") == []
+    found.rests(KEY, body(DONE), NOW)
+    assert found.relying_on("shop/base") == []
+    found.rests(KEY, body(DONE.model_copy(update={"relies_on": ["shop/base"]})), NOW)
     found.forget(KEY)
     assert found.relying_on("shop/base") == []
 
@@ -199,15 +202,23 @@ async def test_what_has_its_scripts_in_config_maps_is_looked_at_in_the_rounds(mo
     await office.migrations.close()
 
 
+@pytest.mark.parametrize(
+    ("status", "at_rest"),
+    [(DONE, True), (done(RunOutcome.FAILED, reason=Reason.OBJECT_NOT_FOUND), False)],
+    ids=["at rest", "Stalled"],
+)
 @pytest.mark.asyncio
-async def test_who_relies_on_an_owner_is_looked_at_when_something_else_of_it_is_applied() -> None:
+async def test_who_relies_on_an_owner_is_looked_at_when_something_else_of_it_is_applied(
+    status: SchemaMigrationStatus, at_rest: bool
+) -> None:
+    """Also what is not at rest: between two looks of the rounds there may be almost two minutes."""
     office, looked = an_office()
     owners = [{"owner": "shop/base", "digest": "1"}]
     office.target_heard(TARGET | {"status": {"owners": owners}})
-    office.migration_changed(KEY, body(DONE.model_copy(update={"relies_on": ["shop/base"]})))
+    office.migration_changed(KEY, body(status.model_copy(update={"relies_on": ["shop/base"]})))
     await asyncio.sleep(0.01)
     looked.clear()
-    assert office.resting.knows(KEY)
+    assert office.resting.knows(KEY) is at_rest
     office.target_heard(TARGET | {"status": {"owners": [{"owner": "shop/base", "digest": "2"}]}})
     await asyncio.sleep(0.01)
     assert KEY in looked
