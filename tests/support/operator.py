@@ -232,8 +232,10 @@ def new_shop(operator: Cluster, server_port: int) -> Iterator[Shop]:
     found = Shop(operator, name, name, server_port)
     found.secret(uri=found.uri())
     found.apply(database())
-    yield found
-    operator.kubectl("delete", "namespace", name, "--wait=false")
+    try:
+        yield found
+    finally:
+        operator.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

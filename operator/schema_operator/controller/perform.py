@@ -28,7 +28,7 @@ from schema_operator.controller.deciding.finalizers import with_finalizers
 from schema_operator.controller.deciding.flight import PROGRESS_SECONDS
 from schema_operator.controller.deciding.settled import not_started
 from schema_operator.controller.deciding.statuses import timestamp, unreadable
-from schema_operator.controller.line import Line, place_of
+from schema_operator.controller.line import Line, Place, place_of
 from schema_operator.controller.logs import about
 from schema_operator.controller.neighbours import look_around
 from schema_operator.controller.observation import (
@@ -104,13 +104,16 @@ class Performer:
         wheres: Sequence[str | None] = namespaces or (None,)
         found = [job for where in wheres for job in await self._unfinished(where)]
         keys = tuple({key for job in found if (key := _in_flight(job)) is not None})
-        for key in keys:
-            body = await self.cluster.migration(*key)
-            database = (body or {}).get("spec", {}).get("database", {}).get("name")
-            target = (await read_target(self.cluster, key[0], database))[0] if database else None
-            if target is not None:
-                self.line.at_work(key, place_of(target))
+        for key, place in zip(keys, await asyncio.gather(*map(self._place_of, keys)), strict=True):
+            if place is not None:
+                self.line.at_work(key, place)
         return keys
+
+    async def _place_of(self, key: Key) -> Place | None:
+        body = await self.cluster.migration(*key)
+        database = (body or {}).get("spec", {}).get("database", {}).get("name")
+        target = (await read_target(self.cluster, key[0], database))[0] if database else None
+        return None if target is None else place_of(target)
 
     async def _unfinished(self, namespace: str | None) -> list[dict[str, Any]]:
         try:
