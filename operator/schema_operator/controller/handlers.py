@@ -301,20 +301,29 @@ def register(
 def _opening(image: str, namespaces: Sequence[str] = ()) -> Handler:
     async def opened(memo: kopf.Memo, **_: Any) -> None:
         office = await Office.open(image, namespaces)
-        if not await office.cluster.serves_our_kinds():
-            # Without the right to watch CRDs kopf looks for them once, at its start, and would then serve nothing and
-            # call itself healthy. While it waits here it does not answer its probes.
-            await office.close()
-            raise kopf.TemporaryError(f"the CRDs of {GROUP}/{API_VERSION} are not installed", delay=CRD_SECONDS)
         try:
-            await office.resume(namespaces)
-        except ApiError as error:
+            await _begin(office, namespaces)
+        except BaseException:
             await office.close()
-            raise kopf.TemporaryError(f"it is not known what is at work: {error}", delay=CRD_SECONDS) from error
+            raise
         memo.office = office
         memo.resync = asyncio.create_task(office.resync())
 
     return opened
+
+
+async def _begin(office: Office, namespaces: Sequence[str]) -> None:
+    """See what is at work; kopf tries again soon where that is not possible yet.
+
+    Without the right to watch CRDs kopf looks for them once, at its start, and would then serve nothing and call itself
+    healthy. While it waits here it does not answer its probes.
+    """
+    try:
+        if not await office.cluster.serves_our_kinds():
+            raise kopf.TemporaryError(f"the CRDs of {GROUP}/{API_VERSION} are not installed", delay=CRD_SECONDS)
+        await office.resume(namespaces)
+    except ApiError as error:
+        raise kopf.TemporaryError(f"it is not known what is at work: {error}", delay=CRD_SECONDS) from error
 
 
 async def _close(memo: kopf.Memo, **_: Any) -> None:

@@ -122,6 +122,24 @@ async def test_nothing_is_served_before_it_is_known_what_is_at_work(monkeypatch:
     assert resuming.looked == [("shop",)]
 
 
+@pytest.mark.asyncio
+async def test_an_api_server_that_refuses_at_first_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing(Api):
+        async def serves_our_kinds(self) -> bool:
+            raise ApiError(401, "Unauthorized", "not yet")
+
+    api = Refusing(installed=True)
+
+    async def opened(*_: object) -> Office:
+        return office(api)
+
+    monkeypatch.setattr(Office, "open", opened)
+    with pytest.raises(kopf.TemporaryError, match="not yet") as raised:
+        await handlers._opening("image:1")(memo=kopf.Memo())
+    assert raised.value.delay == handlers.CRD_SECONDS
+    assert api.closed
+
+
 def seen(name: str, *requires: str, generation: int = 1, progress: str = "") -> dict[str, Any]:
     meta = {"namespace": "shop", "name": name, "uid": name, "generation": generation, "resourceVersion": "1"}
     needed = [{"name": one} for one in requires]
