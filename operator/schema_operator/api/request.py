@@ -120,7 +120,7 @@ class SecretFile(Record, frozen=True, kw_only=True):
     """
 
     secret: str
-    """Name of the Secret, for messages."""
+    """Namespace and name of the Secret, for messages."""
     key: str
     """Key in it, for messages; also the file's name."""
     folder: str

@@ -23,7 +23,7 @@ def request_of(target: Target, start: StartInspection) -> RunRequest:
         actor=names.OPERATOR,
         mode=Mode.INSPECT,
         owners=tuple(f"{target.namespace}/{run.migration}" for run in target.status.runs or ()),
-        connection=jobs.connection_files(target.spec.connection),
+        connection=jobs.connection_files(target),
     )
 
 

@@ -100,7 +100,7 @@ def request_of(migration: Migration, target: Target, start: Start) -> RunRequest
         run=start.name,
         actor=start.approved_by or owner.owner,
         resource=owner,
-        connection=connection_files(target.spec.connection),
+        connection=connection_files(target),
         inline=source.inline_of(spec.scripts),
         folders=_folders(spec.scripts),
         # Of an image the controller has seen nothing that could be compared.
@@ -367,27 +367,29 @@ def _secret_folder(name: str) -> str:
     return f"{ROOT}/secrets/{name}"
 
 
-def _secret_file(selector: SecretKeySelector | None) -> SecretFile | None:
-    if selector is None:
-        return None
-    return SecretFile(secret=selector.name, key=selector.key, folder=_secret_folder(selector.name))
-
-
-def connection_files(connection: Connection) -> ConnectionFiles:
+def connection_files(target: Target) -> ConnectionFiles:
     """Say where a pod finds what it needs to connect."""
-    tls = connection.tls
+    connection, tls = target.spec.connection, target.spec.connection.tls
+
+    def file(selector: SecretKeySelector | None) -> SecretFile | None:
+        return None if selector is None else _secret_file(target.namespace, selector)
+
     return ConnectionFiles(
-        uri=_secret_file(connection.uri_secret),
+        uri=file(connection.uri_secret),
         host=connection.host,
         port=connection.port,
         database=connection.database,
-        user=_secret_file(connection.user_secret),
-        password=_secret_file(connection.password_secret),
+        user=file(connection.user_secret),
+        password=file(connection.password_secret),
         tls=TlsFiles(
             mode=tls.mode.value if tls and tls.mode else None,
-            ca=_secret_file(tls.ca_secret) if tls else None,
-            certificate=_secret_file(tls.cert_secret) if tls else None,
-            key=_secret_file(tls.key_secret) if tls else None,
+            ca=file(tls.ca_secret) if tls else None,
+            certificate=file(tls.cert_secret) if tls else None,
+            key=file(tls.key_secret) if tls else None,
         ),
         role=connection.role,
     )
+
+
+def _secret_file(namespace: str, selector: SecretKeySelector) -> SecretFile:
+    return SecretFile(secret=f"{namespace}/{selector.name}", key=selector.key, folder=_secret_folder(selector.name))

@@ -73,7 +73,7 @@ def test_the_request_travels_in_the_pod_and_can_be_read_back() -> None:
     assert request.resource.owner == "shop/shop"
     assert request.connection is not None
     assert request.connection.uri == requests.SecretFile(
-        secret="shop", key="uri", folder="/run/schema-operator/secrets/shop"
+        secret="shop/shop", key="uri", folder="/run/schema-operator/secrets/shop"
     )
 
 
