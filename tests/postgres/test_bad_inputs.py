@@ -13,16 +13,14 @@ from support.bad_inputs import (
     CLOSED,
     FORBIDDEN,
     Bad,
-    Relay,
     World,
-    as_a_pooler,
-    as_version_12,
     require_no_secret,
     require_well_said,
     run,
     world,
 )
 from support.postgres import CANARY, CANARY_ENCODED, Database, Product, write
+from support.relay import Relay, as_a_pooler, as_version_12
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -107,7 +105,7 @@ RELAYED = {
 
 @pytest.mark.parametrize(("change", "bad"), RELAYED.values(), ids=RELAYED.keys())
 def test_found_in_what_the_server_says_of_itself(bad_world: World, change: Callable[[bytes], bytes], bad: Bad) -> None:
-    with Relay(bad_world.database.server.port, change) as relay:
+    with Relay(("127.0.0.1", bad_world.database.server.port), change) as relay:
         uri = bad_world.database.uri_of(bad_world.owner, CANARY_ENCODED)
         ended = bad_world.run(bad, uri.replace(f":{bad_world.database.server.port}/", f":{relay.port}/"))
     require_well_said(bad, ended, bad_world.names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from dev.postgres.packages import MAJORS
 from dev.postgres.server import PASSWORD, SUPERUSER, PostgresServer
 
 from schema_operator.api.request import ConnectionFiles, InlineScript, RunRequest, SecretFile, TlsFiles
+from support.certificates import make_certificates
 from support.postgres import Database, Ended, Product
 
 pytestmark = pytest.mark.postgres
@@ -30,25 +30,10 @@ class Secured:
     secrets: Path
 
 
-def _openssl(folder: Path, *arguments: str) -> None:
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def _certificates(folder: Path) -> None:
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    for name in ("right", "wrong"):
-        files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
-        _openssl(folder, "req", "-x509", *key, *files, "-subj", f"/CN={name} authority", "-days", "2")
-    _openssl(folder, "req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-    authority = ("-CA", "right.crt", "-CAkey", "right.key", "-CAcreateserial")
-    _openssl(folder, "x509", "-req", "-in", "server.csr", *authority, "-extfile", "san", "-out", "server.crt")
-
-
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     folder = tmp_path_factory.mktemp("certificates")
-    _certificates(folder)
+    make_certificates(folder, "IP:127.0.0.1")
     (folder / "username").write_text(SUPERUSER)
     (folder / "password").write_text(PASSWORD)
     server = PostgresServer(MAJORS[-1], TLS)

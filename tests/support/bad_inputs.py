@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-import socket
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import psycopg
 from dev.postgres.server import PostgresServer
@@ -274,7 +271,7 @@ def require_well_said(bad: Bad, ended: Ended, names: Mapping[str, str]) -> None:
     for text in bad.says:
         assert text.format(**names) in report.message, report.message
     _require_place(bad, report.place, report.message)
-    _require_remedy(report.message)
+    require_remedy(report.message)
     require_no_secret(ended)
 
 
@@ -289,7 +286,7 @@ def _require_place(bad: Bad, place: Place | None, message: str) -> None:
     assert BLAMED.match(message), message
 
 
-def _require_remedy(message: str) -> None:
+def require_remedy(message: str) -> None:
     """Require that a sentence says what is wrong, then, after a semicolon, what to do."""
     wrong, _, remedy = message.partition("; ")
     assert len(wrong.split()) > 2, message
@@ -302,61 +299,3 @@ def require_no_secret(ended: Ended) -> None:
     """Require that nothing which a run has written holds a password, a literal or a value of a row."""
     for secret in FORBIDDEN:
         assert secret not in ended.stdout + ended.stderr, secret
-
-
-class Relay:
-    """Forwards connections to a port, and changes what the server answers."""
-
-    def __init__(self, port: int, change: Callable[[bytes], bytes]) -> None:
-        self._target, self._change = port, change
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._open = [self._listener]
-        self._threads = [threading.Thread(target=self._accept)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for one in self._open:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for one in self._open:
-            one.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
-                self._open += [client, server]
-                self._forward(client, server, lambda data: data)
-                self._forward(server, client, self._change)
-
-    def _forward(self, source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
-        thread = threading.Thread(target=_pump, args=(source, sink, change))
-        self._threads.append(thread)
-        thread.start()
-
-
-def _pump(source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            sink.sendall(change(data))
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_RDWR)
-
-
-def as_a_pooler(data: bytes) -> bytes:
-    """Announce another process id than the server's (BackendKeyData)."""
-    return re.sub(
-        rb"(K\x00\x00\x00[\x0c-\xff])....", lambda found: found[1] + b"\x00\x00\x00\x07", data, flags=re.DOTALL
-    )
-
-
-def as_version_12(data: bytes) -> bytes:
-    """Announce an older server (ParameterStatus)."""
-    return re.sub(rb"(server_version\x00)\d\d", rb"\g<1>12", data)
