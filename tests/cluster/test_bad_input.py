@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from dev import release
 
-from support.operator import CANARY, Shop, conditions, database, kubectl_json, message, migration
+import support.relay as relays
+from support.bad_input_resources import CONNECTIONS, FIRST, SCRIPTS, BadScripts
+from support.bad_inputs import CATALOGUE, SECRET, require_remedy
+from support.operator import CANARY, Shop, conditions, database, message, migration
+from support.relay import OLD_SERVER_PORT, POOLER_PORT
 
 GOOD = {"version": "1", "name": "good", "up": "CREATE TABLE good ();", "down": "DROP TABLE good;"}
 SOON_SECONDS = 30.0
 """Within which a pod that cannot start is named."""
+MENDED_SECONDS = 60.0
+"""Within which a Secret that was mended is used."""
 PARTS = {
     "host": "postgres.postgres.svc",
     "database": "postgres",
@@ -18,98 +29,139 @@ PARTS = {
     "passwordSecret": {"name": "parts", "key": "password"},
 }
 
-# Scripts that are refused or fail: reason, and what the sentence must say.
-SCRIPTS: list[tuple[str, dict[str, str], str, tuple[str, ...]]] = [
-    ("only a comment", {"version": "1", "up": "-- nothing\n"}, "EmptyMigration", ("version 1", "inline[0].up")),
-    (
-        "syntax error in statement 2 of 3",
-        {"version": "1", "up": "CREATE TABLE a ();\nCREATE TABEL b ();\nSELECT 1;"},
-        "SyntaxError",
-        ("version 1", "inline[0].up", "statement 2 of 3", "line 2", "column 8"),
-    ),
-    ("open quote", {"version": "1", "up": "SELECT 1;\nSELECT 'a;\n"}, "SyntaxError", ("line 2", "column 8")),
-    ("its own COMMIT", {"version": "1", "up": "SELECT 1;\nCOMMIT;"}, "TransactionControl", ("line 2",)),
-    ("equal by precedence", {"version": "1.0", "up": "SELECT 1"}, "DuplicateVersion", ("inline[0]", "inline[1]")),
-    ("version 0", {"version": "0.0", "up": "SELECT 1"}, "MalformedVersion", ("0",)),
-]
+
+@pytest.mark.fault(40)
+@pytest.mark.bad_input(3, 4, 5, 6, 7, 8, 19, 20, 24, 28, 29, 44)
+def test_bad_scripts_are_refused_and_change_nothing(shop: Shop) -> None:
+    for name, bad in SCRIPTS.items():
+        if bad.applied:
+            apply_before(shop, name, bad)
+            assert conditions(shop.settled(name))["Ready"] == "True Applied"
+    before = (shop.query(CATALOGUE), shop.versions())
+    jobs = {one["metadata"]["name"] for one in shop.jobs()}
+    for name, bad in SCRIPTS.items():
+        give(shop, name, bad)
+
+    wrong: list[str] = []
+    for name, bad in SCRIPTS.items():
+        status = shop.settled(name)
+        wrong += badly_said(name, status, bad.reason, bad.says)
+        if bool(status.get("runs", [])[len(bad.applied[:1]) :]) != bad.run:
+            wrong.append(f"{name}: its runs are {status.get('runs')}")
+    assert not wrong, "\n".join(wrong)
+    runs = [one for one in shop.jobs() if one["metadata"]["name"] not in jobs]
+    assert len(runs) == sum(bad.run for bad in SCRIPTS.values())
+    assert (shop.query(CATALOGUE), shop.versions()) == before
+    shop.has_no(SECRET)
 
 
-@pytest.mark.parametrize(
-    ("script", "reason", "said"), [line[1:] for line in SCRIPTS], ids=[line[0] for line in SCRIPTS]
-)
-def test_a_bad_script_is_refused(shop: Shop, script: dict[str, str], reason: str, said: tuple[str, ...]) -> None:
-    scripts = [GOOD, script] if reason == "DuplicateVersion" else [script]
-    shop.migrate(*scripts)
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == f"True {reason}"
-    assert conditions(status)["Ready"] == f"False {reason}"
-    for part in said:
-        assert part in message(status)
-    assert not shop.has_history()
-    assert shop.columns("a") == shop.columns("good") == set()
+def apply_before(shop: Shop, name: str, bad: BadScripts) -> None:
+    if not bad.config_maps:
+        shop.migrate(*bad.applied, name=name)
+        return
+    (config_map,) = bad.config_maps
+    shop.config_map(config_map, {f"{one['version']}.up.sql": one["up"] for one in bad.applied})
+    shop.migrate(name=name, scripts={"configMaps": [{"name": config_map}]})
 
 
-def rekey(shop: Shop) -> None:
-    shop.kubectl("delete", "secret", "shop")
-    shop.secret(url=shop.uri())
+def give(shop: Shop, name: str, bad: BadScripts) -> None:
+    for config_map, files in bad.config_maps.items():
+        text = {key: value for key, value in files.items() if isinstance(value, str)}
+        binary = {key: value for key, value in files.items() if isinstance(value, bytes)}
+        shop.config_map(config_map, text, binary)
+    scripts = {"scripts": {"configMaps": [{"name": one} for one in bad.config_maps]}} if bad.config_maps else {}
+    manifest = json.dumps(migration(name, **bad.spec, **scripts))
+    if bad.applied:
+        shop.kubectl("apply", "-f", "-", input=manifest)
+    else:  # what a client applies is kept a second time in an annotation, for which the largest has no room
+        shop.kubectl("create", "-f", "-", input=manifest)
 
 
-def uri_of(shop: Shop, **parts: str) -> None:
-    shop.secret(uri=shop.uri(**parts))
+def badly_said(name: str, status: dict[str, Any], reason: str, says: Iterable[str]) -> list[str]:
+    """Name what is wrong with a status that should say what is wrong and what to do."""
+    found, said = conditions(status), message(status)
+    wrong = [] if found.get("Ready") == f"False {reason}" else [f"Ready is {found.get('Ready')}"]
+    wrong += [] if found.get("Stalled") == f"True {reason}" else [f"Stalled is {found.get('Stalled')}"]
+    wrong += [f"{part!r} is not in: {said}" for part in says if part not in said]
+    try:
+        require_remedy(said)
+    except AssertionError as problem:
+        wrong.append(f"no remedy: {problem}")
+    return [f"{name}: {one}" for one in wrong]
 
 
-# What is wrong with the way to the database: how it is made wrong, reason, what the sentence must say.
-CONNECTIONS: list[tuple[str, Any, str, tuple[str, ...]]] = [
-    ("no Secret", lambda shop: shop.kubectl("delete", "secret", "shop"), "SecretNotFound", ("shop",)),
-    ("no such key", rekey, "SecretKeyNotFound", ("shop", "uri")),
-    ("wrong password", lambda shop: uri_of(shop, password=f"wrong-{CANARY}"), "AuthFailed", ("owner",)),
-    ("no such database", lambda shop: uri_of(shop, database="nowhere"), "DatabaseNotFound", ("nowhere",)),
-    (
-        "a server without TLS",
-        lambda shop: shop.secret(uri=f"{shop.uri()}?sslmode=require"),
-        "TlsFailed",
-        ("TLS",),
-    ),
-    (
-        "malformed URI",
-        lambda shop: shop.secret(uri=f"postgresql://a:{CANARY}@h/d?nonsense=1"),
-        "InvalidConnection",
-        ("nonsense",),
-    ),
-]
+@pytest.mark.fault(20, 41, 42)
+@pytest.mark.bad_input(9, 11, 12, 13, 14, 15, 16, 17, 18)
+def test_bad_connections_are_refused_without_the_password_and_used_when_they_are_mended(shop: Shop) -> None:
+    relay(shop)
+    policy = {"retries": {"limit": 0, "backoff": "5s", "maxBackoff": "5s"}}
+    for name, bad in CONNECTIONS.items():
+        if bad.target:
+            shop.apply(target(name, policy))
+        if bad.secret is not None:
+            uri = shop.uri(**{part: value for part, value in bad.parts.items() if part != "query"})
+            shop.secret(name, **{bad.secret: uri + bad.parts.get("query", "")})
+        shop.migrate(FIRST, name=name, database={"name": name})
 
+    wrong: list[str] = []
+    for name, bad in CONNECTIONS.items():
+        status = shop.settled(name)
+        says = [part.format(namespace=shop.namespace) for part in bad.says]
+        wrong += badly_said(name, status, "RetriesExhausted" if bad.retried else bad.reason, says)
+        outcome = [(run["outcome"], run.get("reason")) for run in status.get("runs", [])[-1:]]
+        if outcome != ([("Retryable" if bad.retried else "Refused", bad.reason)] if bad.target else []):
+            wrong.append(f"{name}: {outcome}")
+        if bad.target and conditions(shop.target(name))["Reachable"] != f"False {bad.reason}":
+            wrong.append(f"{name}: {conditions(shop.target(name))}")
+    assert not wrong, "\n".join(wrong)
+    assert shop.query("SELECT to_regnamespace('schema_operator') IS NULL") == [(True,)]
 
-@pytest.mark.parametrize(
-    ("break_it", "reason", "said"), [line[1:] for line in CONNECTIONS], ids=[line[0] for line in CONNECTIONS]
-)
-def test_a_bad_connection_is_refused_and_the_password_never_shown(
-    shop: Shop, break_it: Any, reason: str, said: tuple[str, ...]
-) -> None:
-    break_it(shop)
-    shop.migrate(GOOD)
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == f"True {reason}"
-    for part in said:
-        assert part in message(status)
-    target = kubectl_json(shop.cluster, "-n", shop.namespace, "get", "tdb", "shop")
-    assert conditions(target["status"])["Reachable"] == f"False {reason}"
+    for name, bad in CONNECTIONS.items():
+        shop.secret(name, uri=shop.uri())
+        if not bad.target:
+            shop.apply(target(name, policy))
+    began = time.monotonic()
+    for name in [name for name, bad in CONNECTIONS.items() if bad.mended]:
+        shop.until(lambda found: conditions(found["status"])["Ready"] == "True Applied", name)
+        assert time.monotonic() - began < MENDED_SECONDS, name
+    assert shop.versions() == ["1"]
     shop.has_no(CANARY)
 
 
-@pytest.mark.fault(41)
-def test_a_secret_that_is_mended_is_used_without_any_change_of_the_resource(shop: Shop) -> None:
-    uri_of(shop, password="wrong")
-    shop.migrate(GOOD)
-    assert conditions(shop.settled())["Stalled"] == "True AuthFailed"
-    shop.secret(uri=shop.uri())
-    status = shop.until(lambda found: conditions(found["status"]).get("Ready") == "True Applied")
-    assert status["version"] == "1"
+def target(name: str, policy: dict[str, Any]) -> dict[str, Any]:
+    connection = {"uriSecret": {"name": name, "key": "uri"}}
+    return database(name, connection, policy=policy, inspection={"suspend": True})
+
+
+def relay(shop: Shop) -> None:
+    """Put something between that looks like a pooler, or like an old server."""
+    image = shop.cluster.kubectl(
+        *("-n", release.NAME, "get", f"deployment/{release.NAME}", "-o"),
+        "jsonpath={.spec.template.spec.containers[0].image}",
+    )
+    shop.config_map("relay", {"relay.py": Path(relays.__file__).read_text()})
+    ports = [POOLER_PORT, OLD_SERVER_PORT]
+    container = {
+        "name": "relay",
+        "image": image,
+        "command": ["python3", "/relay/relay.py", "postgres.postgres.svc", "5432"],
+        "readinessProbe": {"tcpSocket": {"port": OLD_SERVER_PORT}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "relay", "mountPath": "/relay"}],
+    }
+    pod = {"containers": [container], "volumes": [{"name": "relay", "configMap": {"name": "relay"}}]}
+    metadata = {"name": "relay", "labels": {"app": "relay"}}
+    service = {"selector": {"app": "relay"}, "ports": [{"name": f"p{port}", "port": port} for port in ports]}
+    shop.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod},
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": service},
+    )
+    shop.kubectl("wait", "--for=condition=Ready", "pod/relay", "--timeout=60s")
 
 
 @pytest.mark.fault(42)
 def test_an_unreachable_host_is_tried_again_and_named(shop: Shop) -> None:
     shop.apply(database(policy={"retries": {"limit": 1, "backoff": "1s", "maxBackoff": "1s"}}))
-    uri_of(shop, host="postgres.postgres.svc:5433")
+    shop.secret(uri=shop.uri(host="postgres.postgres.svc:5433"))
     shop.migrate(GOOD)
     waiting = shop.until(lambda found: found["status"].get("runs"))
     assert conditions(waiting)["Ready"].startswith("False")
@@ -117,37 +169,6 @@ def test_an_unreachable_host_is_tried_again_and_named(shop: Shop) -> None:
     assert "Unreachable" in message(status)
     assert "5433" in message(status)
     assert [run["failures"] for run in status["runs"]][-2:] == [2, 1]
-    uri_of(shop)
-    shop.until(lambda found: conditions(found["status"]).get("Ready") == "True Applied")
-
-
-def test_an_unknown_target_is_named(shop: Shop) -> None:
-    shop.apply(migration(database={"name": "nowhere"}, scripts={"inline": [GOOD]}))
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == "True TargetNotFound"
-    assert "nowhere" in message(status)
-
-
-def test_an_edited_script_of_an_applied_version_is_refused(shop: Shop) -> None:
-    shop.migrate(GOOD)
-    shop.settled()
-    shop.migrate(GOOD | {"up": "CREATE TABLE good ();\nCREATE TABLE evil ();"}, {"version": "2", "up": "SELECT 1"})
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == "True ChecksumMismatch"
-    for part in ("version 1", "inline[0].up", "line 2"):
-        assert part in message(status)
-    assert shop.versions() == ["1"]
-    assert shop.columns("evil") == set()
-
-
-def test_a_script_that_is_not_utf8_is_refused(shop: Shop) -> None:
-    shop.config_map("scripts", {}, {"1_a.up.sql": b"CREATE TABLE a ();\n-- \xff\n"})
-    shop.migrate(scripts={"configMaps": [{"name": "scripts"}]})
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == "True InvalidEncoding"
-    for part in ("scripts/1_a.up.sql", "line 2"):
-        assert part in message(status)
-    assert not shop.has_history()
 
 
 def test_an_empty_source_never_means_to_roll_everything_back(shop: Shop) -> None:
@@ -192,18 +213,6 @@ def test_a_pod_that_no_node_takes_is_named_and_can_be_corrected(shop: Shop) -> N
     assert conditions(shop.settled())["Ready"] == "True Applied"
 
 
-@pytest.mark.fault(42)
-def test_a_host_that_has_no_address_is_named(shop: Shop) -> None:
-    shop.apply(database(policy={"retries": {"limit": 0}}))
-    uri_of(shop, host="nowhere.postgres.svc:5432")
-    shop.migrate(GOOD)
-    status = shop.settled()
-    assert conditions(status)["Stalled"] == "True RetriesExhausted"
-    assert status["runs"][0]["reason"] == "Unreachable"
-    assert "nowhere.postgres.svc" in message(status)
-    shop.has_no(CANARY)
-
-
 INLINE = {"inline": [GOOD]}
 IMAGE = {"reference": "a", "path": "/a"}
 VARIABLE = {"name": "a", "value": "1"}
@@ -232,10 +241,13 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("malformed baseline", {"scripts": INLINE, "baseline": "v1"}, "should match"),
     ("baseline 0", {"scripts": INLINE, "baseline": "0.0"}, "version 0 means that nothing is applied"),
     ("unknown acknowledgement", {"scripts": INLINE, "allow": ["Everything"]}, "supported values"),
+    ("too large", {"scripts": {"inline": [GOOD | {"up": "-" * 262_145}]}}, "may not be more than 262144 bytes"),
+    ("a number for a version", {"scripts": INLINE, "version": 1}, "spec.version: Invalid value"),
     ("unknown field", {"scripts": INLINE, "wersion": "1"}, 'unknown field "spec.wersion"'),
 ]
 
 
+@pytest.mark.bad_input(1, 2, 29, 50)
 @pytest.mark.parametrize(("spec", "said"), [line[1:] for line in REFUSED], ids=[line[0] for line in REFUSED])
 def test_the_api_server_refuses_at_once(shop: Shop, spec: dict[str, Any], said: str) -> None:
     assert said in shop.refusal(migration(**spec))
@@ -250,11 +262,16 @@ TARGETS: list[tuple[str, dict[str, Any], str]] = [
         {**PARTS, "tls": {"certSecret": {"name": "a", "key": "b"}}},
         "tls.certSecret and tls.keySecret belong together",
     ),
-    ("another namespace", {"uriSecret": {"name": "a", "key": "b", "namespace": "c"}}, "unknown field"),
+    (
+        "another namespace",
+        {"uriSecret": {"name": "a", "key": "b", "namespace": "c"}},
+        'unknown field "spec.connection.uriSecret.namespace"',
+    ),
     ("a port that is none", {**PARTS, "port": 70_000}, "less than or equal to 65535"),
 ]
 
 
+@pytest.mark.bad_input(10, 50)
 @pytest.mark.parametrize(("connection", "said"), [line[1:] for line in TARGETS], ids=[line[0] for line in TARGETS])
 def test_the_api_server_refuses_a_bad_target(shop: Shop, connection: dict[str, Any], said: str) -> None:
     manifest = database()

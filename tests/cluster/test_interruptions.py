@@ -8,15 +8,27 @@ from typing import Any
 
 import pytest
 
-from support.operator import Shop, conditions, database, message
+from support.operator import Shop, another, conditions, database, message, without_operator
 
 OPERATOR = ("-n", "schema-operator")
 
 SLOW = {"version": "1", "up": "CREATE TABLE slow (); SELECT pg_sleep(5);", "down": "DROP TABLE slow;"}
+GO = "CREATE TABLE go ()"
+COUNTED = {
+    "version": "1",
+    "up": "CREATE TABLE IF NOT EXISTS counted AS SELECT 0 AS times; UPDATE counted SET times = times + 1; "
+    "DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'go') LOOP PERFORM pg_sleep(0.1); "
+    "END LOOP; END $$;",
+}
+"""Works until there is a table `go`, and counts how often it was committed."""
 
 
 def at_work(found: dict[str, Any]) -> bool:
     return bool(found.get("status", {}).get("progress", {}).get("step") == "Applying")
+
+
+def verifying(found: dict[str, Any]) -> bool:
+    return bool(found.get("status", {}).get("progress", {}).get("step") == "Verifying")
 
 
 @pytest.mark.fault(31)
@@ -46,7 +58,7 @@ def test_the_runner_is_killed_in_the_middle_and_the_next_attempt_applies_once(sh
 
 
 @pytest.mark.fault(39)
-def test_the_job_is_deleted_before_its_end_is_read(shop: Shop) -> None:
+def test_the_job_is_deleted_in_the_middle_of_its_run(shop: Shop) -> None:
     shop.migrate(SLOW)
     shop.until(at_work)
     (job,) = shop.jobs()
@@ -56,6 +68,25 @@ def test_the_job_is_deleted_before_its_end_is_read(shop: Shop) -> None:
     assert shop.versions() == ["1"]
 
 
+@pytest.mark.fault(39)
+def test_the_job_is_gone_before_its_end_was_read(shop: Shop) -> None:
+    """As its time to live takes it, where nobody is there to read it."""
+    shop.migrate(COUNTED)
+    shop.until(at_work)
+    (job,) = shop.jobs()
+    with without_operator(shop):
+        shop.query(GO)
+        shop.kubectl("wait", "--for=condition=Complete", f"job/{job['metadata']['name']}", "--timeout=60s")
+        shop.kubectl("delete", "job", job["metadata"]["name"], "--cascade=foreground")
+        assert shop.jobs() == shop.pods() == []
+        assert shop.get()["status"]["currentRun"]["name"] == job["metadata"]["name"]
+        assert conditions(shop.get()["status"])["Ready"] == "False Progressing"
+    status = shop.settled()
+    assert conditions(status)["Ready"] == "True Applied"
+    assert (status["version"], shop.versions(), shop.query("TABLE counted")) == ("1", ["1"], [(1,)])
+    assert [(run["outcome"], run.get("versions")) for run in status["runs"]] == [("Done", None), ("Killed", None)]
+
+
 @pytest.mark.fault(36)
 def test_a_change_of_the_spec_during_a_run_is_done_after_it(shop: Shop) -> None:
     shop.migrate(SLOW)
@@ -63,9 +94,12 @@ def test_a_change_of_the_spec_during_a_run_is_done_after_it(shop: Shop) -> None:
     shop.migrate(SLOW, {"version": "2", "up": "CREATE TABLE two ();", "down": "DROP TABLE two;"})
     waiting = shop.until(lambda found: found["status"]["observedGeneration"] == 2)
     assert conditions(waiting)["Ready"] == "False WaitingForRun"
+    assert waiting["currentRun"]["generation"] == 1
     status = shop.settled()
     assert status["version"] == "2"
     assert shop.versions() == ["1", "2"]
+    runs = [(run["generation"], run["outcome"], run["versions"]) for run in status["runs"]]
+    assert runs == [(2, "Done", ["2"]), (1, "Done", ["1"])]
 
 
 def test_kubectl_wait_never_returns_between_a_change_and_its_completion(shop: Shop) -> None:
@@ -148,16 +182,23 @@ def test_a_run_is_suspended_in_the_middle_and_goes_on_when_it_may(shop: Shop) ->
 
 
 @pytest.mark.fault(32)
-def test_the_operator_and_the_runner_are_killed_together(shop: Shop) -> None:
+def test_the_operator_and_the_runners_are_killed_together(shop: Shop) -> None:
+    """One runner in the middle of a version, another between its COMMIT and its report."""
     shop.migrate(SLOW)
-    shop.until(at_work)
-    now = ("--grace-period=0", "--force", "--wait=false")
-    shop.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=runner", *now)
-    shop.cluster.kubectl(*OPERATOR, "delete", "pod", "-l", "app.kubernetes.io/component=controller", *now)
-    status = shop.settled()
-    assert conditions(status)["Ready"] == "True Applied"
+    with another(shop) as target:
+        check = {"name": "slow", "sql": "SELECT pg_sleep(5) IS NOT NULL", "when": "AfterCommit"}
+        shop.migrate(SLOW | {"up": "CREATE TABLE fast ();"}, name="done", database={"name": target}, verify=[check])
+        shop.until(at_work)
+        shop.until(verifying, "done")
+        now = ("--grace-period=0", "--force", "--wait=false")
+        shop.kubectl("delete", "pod", "-l", "app.kubernetes.io/component=runner", *now)
+        shop.cluster.kubectl(*OPERATOR, "delete", "pod", "-l", "app.kubernetes.io/component=controller", *now)
+        status, done = shop.settled(), shop.settled("done")
+    assert conditions(status)["Ready"] == conditions(done)["Ready"] == "True Applied"
     assert shop.versions() == ["1"]
-    assert len(shop.jobs()) == len(status["runs"]) == 2
+    assert [run.get("versions") for run in status["runs"]] == [["1"], None]
+    assert (done["version"], [run.get("versions") for run in done["runs"]]) == ("1", [None, None])
+    assert len(shop.jobs()) == len(status["runs"]) + len(done["runs"]) == 4
 
 
 @pytest.mark.fault(31)
@@ -208,17 +249,21 @@ def test_an_eviction_is_no_failure_of_an_attempt(shop: Shop) -> None:
 
 @pytest.mark.fault(6)
 def test_a_runner_without_enough_memory_is_named_with_what_to_raise(shop: Shop) -> None:
-    little = {"requests": {"memory": "20Mi"}, "limits": {"memory": "20Mi"}}
+    """It reads an answer of the server that is larger than its limit, in the middle of a version."""
+    little = {"requests": {"memory": "100Mi"}, "limits": {"memory": "100Mi"}}
     shop.apply(database(policy={"retries": {"limit": 0}}, runner={"resources": little}))
-    shop.migrate(SLOW)
+    large = "SELECT repeat('x', 150000000);"
+    shop.migrate({"version": "1", "up": "CREATE TABLE first ();"}, {"version": "2", "up": f"{SLOW['up']} {large}"})
     status = shop.settled()
     assert conditions(status)["Stalled"] == "True RetriesExhausted"
     assert status["runs"][0]["reason"] == "OOMKilled"
     for part in ("OOMKilled", "limits.memory"):
         assert part in message(status)
-    assert not shop.has_history()
+    assert shop.versions() == ["1"]
+    assert shop.query("SELECT to_regclass('slow')") == [(None,)]
     shop.apply(database())
     shop.until(lambda found: conditions(found["status"])["Ready"] == "True Applied")
+    assert shop.versions() == ["1", "2"]
 
 
 @pytest.mark.fault(35)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
-from support.operator import Shop, conditions, connect, database, message
+from support.operator import Shop, another, conditions, database, message
 
 SLOW = {
     "version": "1",
@@ -90,17 +89,6 @@ def test_migrations_of_one_database_work_one_after_the_other_and_those_of_anothe
     assert max(pods) == 2  # one of each database
     runs = [shop.get(name)["status"]["runs"] for name in ("first", "second", "third")]
     assert [len(found) for found in runs] == [1, 1, 1]
-
-
-@contextmanager
-def another(shop: Shop) -> Iterator[str]:
-    """Give a TargetDatabase that leads to another database of the server."""
-    name = f"{shop.database}-b"
-    with connect(shop.port, "postgres") as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    shop.secret("other", uri=shop.uri(database=name))
-    shop.apply(database("other", connection={"uriSecret": {"name": "other", "key": "uri"}}))
-    yield "other"
 
 
 def test_one_waits_for_those_it_requires_and_goes_on_at_once(shop: Shop) -> None:

@@ -7,7 +7,7 @@ import json
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +131,7 @@ class Shop:
         data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
         self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data})
 
-    def config_map(self, name: str, data: dict[str, str], binary: dict[str, bytes] | None = None) -> None:
+    def config_map(self, name: str, data: Mapping[str, str], binary: Mapping[str, bytes] | None = None) -> None:
         """Write a ConfigMap, whatever was in it before."""
         encoded = {key: base64.b64encode(value).decode() for key, value in (binary or {}).items()}
         manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}
@@ -144,8 +144,8 @@ class Shop:
 
     def has_no(self, text: str) -> None:
         """Look for a text in all the operator shows: statuses, events, Jobs, pods and logs."""
-        kinds = "sm,tdb,events,jobs,pods"
-        shown = [self.kubectl("get", kinds, "-o", "yaml", "--ignore-not-found")]
+        shown = [self.kubectl("get", "sm,tdb", "-o", "jsonpath={.items[*].status}")]
+        shown += [self.kubectl("get", "events,jobs,pods", "-o", "yaml", "--ignore-not-found")]
         shown += [self.kubectl("logs", pod["metadata"]["name"]) for pod in self.pods()]
         shown.append(self.cluster.kubectl("-n", "schema-operator", "logs", "deployment/schema-operator"))
         assert all(shown)
@@ -204,6 +204,31 @@ def connect(port: int, name: str) -> psycopg.Connection[tuple[Any, ...]]:
     """Connect to a database of the server through the forwarded port."""
     uri = f"postgresql://{SERVER.user}:{SERVER.password}@127.0.0.1:{port}/{name}"
     return psycopg.connect(uri, connect_timeout=10, autocommit=True)
+
+
+@contextmanager
+def without_operator(shop: Shop) -> Iterator[None]:
+    """Take the operator away for a while."""
+    namespace, selector = ("-n", release.NAME), ("-l", "app.kubernetes.io/component=controller")
+    scale = (*namespace, "scale", f"deployment/{release.NAME}")
+    shop.cluster.kubectl(*scale, "--replicas=0")
+    shop.cluster.kubectl(*namespace, "wait", "--for=delete", "pod", *selector)
+    try:
+        yield
+    finally:
+        shop.cluster.kubectl(*scale, "--replicas=1")
+        shop.cluster.kubectl(*namespace, "rollout", "status", f"deployment/{release.NAME}")
+
+
+@contextmanager
+def another(shop: Shop) -> Iterator[str]:
+    """Give a TargetDatabase that leads to another database of the server."""
+    name = f"{shop.database}-b"
+    with connect(shop.port, "postgres") as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    shop.secret("other", uri=shop.uri(database=name))
+    shop.apply(database("other", connection={"uriSecret": {"name": "other", "key": "uri"}}))
+    yield "other"
 
 
 @pytest.fixture(scope="session")
