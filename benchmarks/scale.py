@@ -84,9 +84,7 @@ def main() -> None:
     memory = resident(cluster)
     print(f"{wanted} migrations, {TARGETS} targets")
     print(f"started, and answered the last of them: {answered:.1f} s (the pod's start included)")
-    print(
-        f"restarted with nothing to do, and in {QUIET_SECONDS} s after it: {idle:.0f} writes, {memory:.0f} MiB resident"
-    )
+    print(f"restarted with nothing to do: {idle:.0f} writes and {told} Events in {QUIET_SECONDS} s, {memory:.0f} MiB")
     for number, rate in enumerate(RATES):
         ordered = sorted(_changes(cluster, range(number, wanted, wanted // CHANGES), rate))
         print(

@@ -5,6 +5,8 @@ kopf finds the server and the credentials, as it does for its own watches; aioht
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import ssl
 import time
 from collections.abc import Mapping, Sequence
@@ -44,9 +46,16 @@ class ApiError(Exception):
 def login(settings: kopf.OperatorSettings, **_: Any) -> kopf.ConnectionInfo | None:
     """Give the API server and the credentials of the pod's service account, or else of the current kubeconfig.
 
-    kopf's own two ways in: with others, it would import what else is installed to speak with Kubernetes.
+    kopf's own two ways in: with others, it would import what else is installed to speak with Kubernetes. In a pod the
+    server is the address that the kubelet names, so that nothing depends on the cluster's DNS.
     """
-    return kopf.login_with_service_account(settings=settings) or kopf.login_with_kubeconfig(settings=settings)
+    found = kopf.login_with_service_account(settings=settings)
+    if found is None:
+        return kopf.login_with_kubeconfig(settings=settings)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not host:
+        return found
+    return dataclasses.replace(found, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 @dataclass(slots=True)

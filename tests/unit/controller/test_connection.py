@@ -156,3 +156,28 @@ async def test_without_credentials_it_says_so(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(kopf.LoginError, match="neither a service account nor a kubeconfig"):
         Connection.open()
+
+
+IN_A_POD = {
+    "as the kubelet says": (
+        {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "6443"},
+        "10.96.0.1:6443",
+    ),
+    "IPv6": ({"KUBERNETES_SERVICE_HOST": "fd00::1"}, "[fd00::1]:443"),
+    "where it says nothing": ({}, "kubernetes.default.svc"),
+}
+
+
+@pytest.mark.parametrize(("environment", "server"), IN_A_POD.values(), ids=IN_A_POD)
+def test_a_pod_reaches_the_server_without_names(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], server: str
+) -> None:
+    for name in ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    account = kopf.ConnectionInfo(server="https://kubernetes.default.svc", token="t")
+    monkeypatch.setattr(kopf, "login_with_service_account", lambda **_: account)
+    found = connection.login(kopf.OperatorSettings())
+    assert found is not None
+    assert (found.server, found.token) == (f"https://{server}", "t")
