@@ -102,7 +102,7 @@ class Office:
         cluster = Cluster.connect()
         performer = Performer(cluster, image)
         migrations = Queue(performer.migration)
-        performer.line.woken = performer.starts.woken = migrations.put
+        performer.line.woken = migrations.put
         return cls(cluster, performer, migrations, Queue(performer.targets.look), namespaces=namespaces or (None,))
 
     async def resume(self, namespaces: Sequence[str]) -> None:

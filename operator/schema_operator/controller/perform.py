@@ -46,7 +46,6 @@ from schema_operator.controller.observation import (
 )
 from schema_operator.controller.queue import Key
 from schema_operator.controller.source import SourceSeen, Standing
-from schema_operator.controller.starts import Starts
 from schema_operator.controller.surroundings import ALONE, Ahead
 from schema_operator.controller.target_observation import read_target
 from schema_operator.controller.target_status import status_after
@@ -90,8 +89,6 @@ class Performer:
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
     line: Line = field(default_factory=lambda: Line(lambda _: None))
     """Who works on which database, and who waits for it."""
-    starts: Starts = field(default_factory=lambda: Starts(lambda _: None))
-    """Who is starting, and who waits until others have."""
     _shown: dict[str, float] = field(default_factory=dict)
     """By uid, when it was last shown what a run does."""
 
@@ -133,24 +130,22 @@ class Performer:
             return await self._migration(key)
         except Exception:
             self.line.give_way(key)
-            self.starts.leave(key)
             raise
 
     async def _migration(self, key: Key) -> float | None:
         body = await self.cluster.migration(*key)
         if body is None:
-            self._leave(key)
+            self.line.leave(key)
             return None
         try:
             migration = migration_of(body)
         except ValidationError as error:
-            self._leave(key)
+            self.line.leave(key)
             return await self._write_unreadable(body, error)
         with about(generation=migration.generation):
             seen = await self._observe(migration)
-            # Nothing is waited for between the look at the lines and the places taken in them.
-            around = replace(seen.around, ahead=self._ahead(seen), crowded=self.starts.crowded(key))
-            seen = replace(seen, around=around)
+            # Nothing is waited for between the look at the line and the place taken in it.
+            seen = replace(seen, around=replace(seen.around, ahead=self._ahead(seen)))
             decision = decide(seen)
             self._take_place(seen, decision)
             return await self._perform(seen, decision)
@@ -164,12 +159,6 @@ class Performer:
         working = [run for run in seen.runs if run.mode is Mode.RUN and run.ended is None and run.trouble is None]
         starts = decision.start is not None and decision.start.mode is Mode.RUN
         works = starts or any(run.name not in decision.delete for run in working)
-        if starts or any(not run.started and run.name not in decision.delete for run in working):
-            self.starts.starting(key)
-        elif decision.in_line and seen.around.ahead is None:
-            self.starts.wait(key)
-        else:
-            self.starts.leave(key)
         if seen.target is None or not (works or decision.in_line):
             self.line.leave(key)
         elif works:
@@ -177,15 +166,11 @@ class Performer:
         else:
             self.line.wait(key, place_of(seen.target))
 
-    def _leave(self, key: Key) -> None:
-        self.line.leave(key)
-        self.starts.leave(key)
-
     def forget(self, key: Key, uid: str) -> None:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
         self._shown.pop(uid, None)
-        self._leave(key)
+        self.line.leave(key)
         self.targets.note(uid, None)
 
     async def _observe(self, migration: Migration) -> Observation:
@@ -257,7 +242,7 @@ class Performer:
         if decision.start is not None and seen.target is not None:
             marked = await self._mark(migration, decision.finalizers)
             if marked is None:
-                self._leave(_key(migration))
+                self.line.leave(_key(migration))
                 return CHANGED_SECONDS
             migration = marked
             decision = await self._start(seen, seen.target, decision, decision.start)
@@ -337,7 +322,7 @@ class Performer:
         return decision
 
     def _without_run(self, seen: Observation, decision: Decision) -> Decision:
-        self._leave(_key(seen.migration))
+        self.line.leave(_key(seen.migration))
         return with_finalizers(seen, decision)
 
     async def _write_migration(self, migration: Migration, status: SchemaMigrationStatus | None) -> Migration | None:

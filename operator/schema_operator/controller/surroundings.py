@@ -48,8 +48,6 @@ class Surroundings:
     dependents: tuple[Neighbour, ...] = ()
     """Those that require this one; looked for only where all of this one is to be rolled back."""
     ahead: Ahead | None = None
-    crowded: bool = False
-    """Whether so many runs are starting, on whatever databases, that this one has to wait."""
     namespace_ends: bool = False
     """Whether the namespace is being deleted; looked at only where the deletion waits for a rollback."""
 

@@ -184,20 +184,8 @@ HELD = [
         "n/x is at work",
     ),
     ("another came first", Surroundings(ahead=Ahead(name="n/x", at_work=False)), "WaitingForDatabase", "n/x waits"),
-    (
-        "another came first, and many are starting",
-        Surroundings(ahead=Ahead(name="n/x", at_work=False), crowded=True),
-        "WaitingForDatabase",
-        "n/x waits",
-    ),
-    ("many are starting", Surroundings(crowded=True), "WaitingToStart", "20 other runs are being started"),
 ]
-ABNORMAL = {
-    "WaitingForMigration": "Reconciling",
-    "DependencyCycle": "Stalled",
-    "WaitingForDatabase": "Reconciling",
-    "WaitingToStart": "Reconciling",
-}
+ABNORMAL = {"WaitingForMigration": "Reconciling", "DependencyCycle": "Stalled", "WaitingForDatabase": "Reconciling"}
 
 
 @pytest.mark.parametrize(("around", "reason", "sentence"), [row[1:] for row in HELD], ids=[row[0] for row in HELD])
@@ -210,13 +198,8 @@ def test_no_run_is_started(around: Surroundings, reason: str, sentence: str) -> 
     assert sentence in conditions["Ready"].message
     assert [kind for kind in ("Reconciling", "Stalled") if kind in conditions] == [ABNORMAL[reason]]
     assert decision.status.state is (State.STALLED if reason == "DependencyCycle" else State.PENDING)
-    assert decision.in_line is (reason in {"WaitingForDatabase", "WaitingToStart"})
+    assert decision.in_line is (reason == "WaitingForDatabase")
     assert decision.finalizers == frozenset()
-
-
-def test_an_emergency_does_not_wait_for_others_to_start() -> None:
-    seen = observation(migration(emergency={"reason": "incident 4711"}), around=Surroundings(crowded=True))
-    assert decide(seen).start is not None
 
 
 def test_what_holds_a_run_back_holds_back_nothing_else() -> None:

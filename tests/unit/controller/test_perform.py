@@ -13,7 +13,6 @@ from schema_operator.controller.connection import ApiError
 from schema_operator.controller.line import place_of
 from schema_operator.controller.observation import Ended, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer
-from schema_operator.controller.queue import Key
 from schema_operator.controller.source import see
 from schema_operator.controller.target_status import status_after
 from unit.controller.scenes import NOW, SPEC, UID, recorded
@@ -362,90 +361,6 @@ async def test_the_next_one_is_looked_at_when_a_run_has_ended() -> None:
     assert woken == [("shop", "second")]
     stage.body, stage.job_list = of_another("second"), []
     await at_work.migration(("shop", "second"))
-    assert stage.calls.count("create_job") == 2
-
-
-class Many(Lived):
-    """Migrations on databases of their own."""
-
-    async def target(self, *key: str) -> dict[str, Any]:
-        found = await super().target(*key) or {}
-        return {**found, "metadata": {**found["metadata"], "name": key[1], "uid": key[1]}}
-
-    async def log_tail(self, *_: object) -> str:
-        return ""
-
-    def show(self, name: str) -> Key:
-        """Let the migration that is looked at be this one, as it was left."""
-        self.body = self.bodies.get(name) or {
-            **of_another(name),
-            "spec": {**MIGRATION["spec"], "database": {"name": name}},
-        }
-        self.job_list = self.jobs_of.get(name, [])
-        return "shop", name
-
-    def keep(self) -> None:
-        name = self.body["metadata"]["name"]
-        self.bodies[name], self.jobs_of[name] = self.body, self.job_list
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.bodies: dict[str, dict[str, Any]] = {}
-        self.jobs_of: dict[str, list[dict[str, Any]]] = {}
-
-    async def look(self, at_work: Performer, name: str) -> None:
-        await at_work.migration(self.show(name))
-        self.keep()
-
-
-@pytest.mark.asyncio
-async def test_when_many_are_starting_the_next_one_starts_once_one_of_them_runs(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("schema_operator.controller.starts.STARTS_AT_ONCE", 2)
-    stage, woken = Many(), list[Key]()
-    at_work = performer(stage)
-    at_work.starts.woken = woken.append
-    for name in ("a", "b", "c", "d"):
-        await stage.look(at_work, name)
-    assert stage.calls.count("create_job") == 2
-    reasons = {name: stage.bodies[name]["status"]["conditions"][-1]["reason"] for name in stage.bodies}
-    assert reasons["c"] == reasons["d"] == "WaitingToStart"
-    await stage.look(at_work, "a")  # its container does not run yet
-    assert woken == []
-    job = stage.jobs_of["b"][0]["metadata"]
-    labels = {**job["labels"], names.JOB_NAME: job["name"]}
-    running = {"containerStatuses": [{"name": "runner", "state": {"running": {}}}]}
-    meta = {"name": "pod", "labels": labels, "creationTimestamp": "2026-11-22T12:00:00Z"}
-    stage.pod_list = [{"metadata": meta, "status": running}]
-    await stage.look(at_work, "b")
-    assert woken == [("shop", "c")]
-    stage.pod_list = []
-    for name in ("d", "c"):
-        await stage.look(at_work, name)
-    assert stage.calls.count("create_job") == 3
-    assert "currentRun" in stage.bodies["c"]["status"]
-    assert "currentRun" not in stage.bodies["d"]["status"]
-    at_work.forget(("shop", "a"), "a")
-    assert woken == [("shop", "c"), ("shop", "d")]
-
-
-@pytest.mark.asyncio
-async def test_a_run_whose_pod_cannot_start_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("schema_operator.controller.starts.STARTS_AT_ONCE", 1)
-    stage, woken = Many(), list[Key]()
-    at_work = performer(stage)
-    at_work.starts.woken = woken.append
-    for name in ("a", "b"):
-        await stage.look(at_work, name)
-    job = stage.jobs_of["a"][0]["metadata"]
-    meta = {"name": "pod", "labels": {names.JOB_NAME: job["name"]}, "creationTimestamp": "2026-11-22T12:00:00Z"}
-    unscheduled = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
-    stage.pod_list = [{"metadata": meta, "status": unscheduled}]
-    await stage.look(at_work, "a")
-    assert woken == [("shop", "b")]
-    stage.pod_list = []
-    await stage.look(at_work, "b")
     assert stage.calls.count("create_job") == 2
 
 

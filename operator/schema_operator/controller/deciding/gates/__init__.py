@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from schema_operator.api.schema_migration import ConditionType, SchemaMigrationStatus
 from schema_operator.controller.deciding.approvals import plan_is_missing
 from schema_operator.controller.deciding.gates.approval import approval
-from schema_operator.controller.deciding.gates.crowd import crowd
 from schema_operator.controller.deciding.gates.database import database
 from schema_operator.controller.deciding.gates.deletion import deletion
 from schema_operator.controller.deciding.gates.gate import Hold, Passage
@@ -23,9 +22,8 @@ from schema_operator.controller.observation import Observation
 
 Gate = Callable[[Observation, SchemaMigrationStatus], Passage]
 
-GATES: tuple[Gate, ...] = (deletion, suspension, required, approval, window, database, crowd)
-"""`database` comes late: who stands in its line would start at once, and keeps others from starting. `crowd` is the
-last: it is asked of those that have their database to themselves."""
+GATES: tuple[Gate, ...] = (deletion, suspension, required, approval, window, database)
+"""`database` is the last: who stands in its line would start at once, and keeps others from starting."""
 GATES_OF_A_PLAN: tuple[Gate, ...] = (deletion, suspension, required)
 """Those that hold a run which only plans: nothing is changed by it, so most have nothing against it. What is required
 would move the plan."""
