@@ -42,15 +42,15 @@ def main() -> None:
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else 200
     with staged() as stage:
         bare = _bare(stage, [stage.new_database() for _ in range(wanted)])
+        print(f"{wanted} bare Jobs: {bare:.1f} s", flush=True)
         databases = [stage.new_database() for _ in range(wanted)]
         stage.apply(*(item for database in databases for item in target_of(database, **QUIET)))
         began = _ours(stage, databases, TRIVIAL)
         changed = _ours(stage, databases, TRIVIAL, SECOND)
         jobs = _jobs(stage)
+        print(f"{wanted} databases, first version: {began:.1f} s, {began / bare:.2f} of the bare Jobs")
+        print(f"{wanted} databases, changed: {changed:.1f} s, {changed / bare:.2f} of them; {jobs} Jobs", flush=True)
         beside = _beside(stage)
-    print(f"{wanted} bare Jobs: {bare:.1f} s")
-    print(f"{wanted} databases, first version: {began:.1f} s, {began / bare:.2f} of the bare Jobs")
-    print(f"{wanted} databases, changed: {changed:.1f} s, {changed / bare:.2f} of them; {jobs} Jobs in all")
     print(f"Job of another database while {LONG} run: {' '.join(f'{one:.3f}' for one in sorted(beside))} s")
 
 
@@ -109,7 +109,7 @@ def _job_of(stage: Stage, database: str) -> float:
     time.sleep(2.0)
     with stage.watched("jobs") as changes:
         begin = stage.create(migration_of(database, TRIVIAL))
-        return first(changes, lambda job: database in job["metadata"]["name"]) - begin
+        return first(changes, lambda job: database in job["metadata"].get("name", "")) - begin
 
 
 if __name__ == "__main__":
