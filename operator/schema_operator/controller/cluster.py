@@ -73,10 +73,10 @@ class Cluster:
         place = f"/namespaces/{namespace}" if namespace is not None else ""
         query, found = [("limit", str(PAGE))], {}
         while True:
-            page = msgspec.json.decode(
+            page = _decoded(
                 await self._call("GET", f"{_OURS}{place}/schemamigrations", query, accept=_LIST_OF_METADATA)
             )
-            for item in page["items"]:
+            for item in page["items"] or ():  # null where there is none
                 meta = item["metadata"]
                 found[meta["namespace"], meta["name"]] = str(meta["resourceVersion"])
             following = page["metadata"].get("continue")
@@ -174,7 +174,7 @@ class Cluster:
             content_type="application/merge-patch+json",
             accept=_METADATA_ONLY,
         )
-        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
+        return str(_decoded(answer)["metadata"]["resourceVersion"])
 
     async def create_event(self, manifest: Mapping[str, Any]) -> bool:
         """Create an Event; give False where the same has been told already."""
@@ -231,13 +231,13 @@ class Cluster:
             content_type="application/apply-patch+yaml",
             accept=_METADATA_ONLY,
         )
-        return str(msgspec.json.decode(answer)["metadata"]["resourceVersion"])
+        return str(_decoded(answer)["metadata"]["resourceVersion"])
 
     async def _read(
         self, path: str, accept: str = _ANYTHING, *, seconds: float = REQUEST_SECONDS
     ) -> dict[str, Any] | None:
         try:
-            return dict(msgspec.json.decode(await self._call("GET", path, accept=accept, seconds=seconds)))
+            return dict(_decoded(await self._call("GET", path, accept=accept, seconds=seconds)))
         except ApiError as error:
             if error.status == NOT_FOUND:
                 return None
@@ -247,7 +247,7 @@ class Cluster:
         self, path: str, selector: str | None = None, also: Sequence[tuple[str, str]] = ()
     ) -> list[dict[str, Any]]:
         query = [*([("labelSelector", selector)] if selector else []), *also]
-        return list(msgspec.json.decode(await self._call("GET", path, query))["items"])
+        return list(_decoded(await self._call("GET", path, query))["items"] or ())
 
     async def _create(self, path: str, manifest: Mapping[str, Any]) -> bool:
         try:
@@ -272,3 +272,10 @@ class Cluster:
         return await self._connection.request(
             method, path, query or (), body, content_type=content_type, accept=accept, seconds=seconds
         )
+
+
+def _decoded(answer: bytes) -> Any:
+    try:
+        return msgspec.json.decode(answer)
+    except msgspec.DecodeError as error:
+        raise ApiError(0, "NotJson", "the answer is not from an API server; something stands between") from error

@@ -6,6 +6,7 @@ kopf finds the server and the credentials, as it does for its own watches; aioht
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import ssl
 import time
@@ -29,6 +30,7 @@ NOT_FOUND = 404
 CONFLICT = 409
 UNPROCESSABLE = 422
 _OK = range(200, 300)
+_log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -130,7 +132,12 @@ class Connection:
         return answer
 
     def _refresh(self) -> None:
-        self._headers, self._asked = _credentials().as_http_headers(), time.monotonic()
+        """Read the credentials again; where that is not possible at the moment, those there are may still be good."""
+        self._asked = time.monotonic()
+        try:
+            self._headers = _credentials().as_http_headers()
+        except Exception as error:  # noqa: BLE001 (a file that is half written: OSError, YAMLError, LoginError, ...)
+            _log.warning("the credentials for the API server could not be read again: %s", type(error).__name__)
 
 
 def _credentials() -> kopf.ConnectionInfo:
@@ -150,5 +157,5 @@ def _refusal(status: int, body: bytes) -> ApiError:
         causes = (answer.get("details") or {}).get("causes") or ()
         ending = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
         return ApiError(status, str(answer.get("reason", "")), str(answer.get("message", "")), ending=ending)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, TypeError):
         return ApiError(status, "", body[:200].decode(errors="replace"))

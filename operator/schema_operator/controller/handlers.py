@@ -149,6 +149,8 @@ class Office:
         self.shown.pop(key, None)
         if database and (key[0], database) in self.heard:
             self.targets.put((key[0], database))
+        # A look that was under way may have noted it once more.
+        self.migrations.put(key)
 
     def _tied_moved(self, key: Key) -> None:
         """Look at the migrations that require one, and at those that it requires and may be deleted after it."""
@@ -234,7 +236,10 @@ class Office:
                 await asyncio.sleep(RESYNC_SECONDS / len(keys))
             if not keys:
                 await asyncio.sleep(RESYNC_SECONDS)
-            await self.look_for_unheard()
+            try:
+                await self.look_for_unheard()
+            except Exception:  # noqa: BLE001 (whatever it is, the rounds go on)
+                _log.exception("the SchemaMigrations could not be compared with what was heard")
 
     async def look_for_unheard(self) -> None:
         """Look at migrations of whose newest version the watch has not told."""
@@ -246,6 +251,8 @@ class Office:
         except ApiError as error:
             _log.warning("the SchemaMigrations could not be listed, next try in %.0f s: %s", RESYNC_SECONDS, error)
             return
+        for key in [key for key, database in self.databases.items() if not database and key not in versions]:
+            self.databases.pop(key)
         for key in self.watch.listed(versions, asked):
             self.databases.setdefault(key, "")
             self.migrations.put(key)

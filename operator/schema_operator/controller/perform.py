@@ -54,6 +54,9 @@ from schema_operator.controller.writing import at, plain
 from schema_operator.errors import Refused
 
 LOG_LINES = 20
+LOGS_AT_ONCE = 3
+"""Of eight connections. A node that is gone answers for none of its pods until time is up, and all others need
+connections too: who finds these taken shows progress at the next look."""
 JOB_RETRY_SECONDS = 10.0
 """How soon a Job that a quota or an admission rule refused is tried again."""
 ENDING_SECONDS = 1.0
@@ -89,6 +92,9 @@ class Performer:
     """By uid, so that scripts, which may be megabytes, are read again only when they change."""
     line: Line = field(default_factory=lambda: Line(lambda _: None))
     """Who works on which database, and who waits for it."""
+    _logs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGS_AT_ONCE))
+    _uids: dict[Key, str] = field(default_factory=dict)
+    """What is remembered by uid of a migration is dropped with it, also where its end was heard during a look."""
     _shown: dict[str, float] = field(default_factory=dict)
     """By uid, when it was last shown what a run does."""
 
@@ -134,9 +140,13 @@ class Performer:
 
     async def _migration(self, key: Key) -> float | None:
         body = await self.cluster.migration(*key)
+        uid = body["metadata"]["uid"] if body is not None else None
+        if (before := self._uids.get(key)) not in (None, uid):
+            self.forget(key, before)
         if body is None:
             self.line.leave(key)
             return None
+        self._uids[key] = body["metadata"]["uid"]
         try:
             migration = migration_of(body)
         except ValidationError as error:
@@ -170,6 +180,8 @@ class Performer:
         """Drop what is remembered of a migration that was deleted."""
         self._sources.pop(uid, None)
         self._shown.pop(uid, None)
+        if self._uids.get(key) == uid:
+            self._uids.pop(key)
         self.line.leave(key)
         self.targets.note(uid, None)
 
@@ -207,7 +219,9 @@ class Performer:
         maps = source.config_map_names(migration.spec.scripts)
         known = self._sources.get(migration.uid)
         target, _ = await reading
-        standing = source.standing_of(target.status) if target is not None else None
+        # Who asks for a run by an annotation may know better than the status of the target what is applied.
+        asked = migration.requested_at is not None or migration.accepts is not None
+        standing = source.standing_of(target.status) if target is not None and not asked else None
         if known is not None and (known.generation, known.standing) == (migration.generation, standing):
             versions = await asyncio.gather(
                 *(self.cluster.config_map_version(migration.namespace, name) for name in maps)
@@ -224,8 +238,11 @@ class Performer:
         working = [run for run in runs if run.started and run.ended is None and run.pod is not None]
         if not working or working[-1].pod is None:
             return None
+        if self._logs.locked():
+            return None
         try:
-            text = await self.cluster.log_tail(migration.namespace, working[-1].pod, CONTAINER, LOG_LINES)
+            async with self._logs:
+                text = await self.cluster.log_tail(migration.namespace, working[-1].pod, CONTAINER, LOG_LINES)
         except ApiError as error:
             _log.info("no progress of %s: %s", working[-1].name, error)
             return None
@@ -242,6 +259,7 @@ class Performer:
         if decision.start is not None and seen.target is not None:
             marked = await self._mark(migration, decision.finalizers)
             if marked is None:
+                self.targets.note(migration.uid, None)
                 self.line.leave(_key(migration))
                 return CHANGED_SECONDS
             migration = marked
@@ -322,6 +340,7 @@ class Performer:
         return decision
 
     def _without_run(self, seen: Observation, decision: Decision) -> Decision:
+        self.targets.note(seen.migration.uid, None)
         self.line.leave(_key(seen.migration))
         return with_finalizers(seen, decision)
 

@@ -98,6 +98,7 @@ REFUSALS = {
     "in an ending namespace": (403, json.dumps({"reason": "Forbidden", **NAMESPACE_ENDS}), "Forbidden", True),
     "of a proxy": (502, "<html>Bad Gateway</html>", "", False),
     "with a list": (500, "[]", "", False),
+    "with causes that are none": (500, '{"details": {"causes": 5}}', "", False),
     "a way to elsewhere": (302, "", "", False),
 }
 
@@ -148,6 +149,19 @@ async def test_a_token_that_was_renewed_is_used_after_a_minute_and_after_a_refus
         "Bearer second",
         "Bearer third",
     ]
+
+
+@pytest.mark.asyncio
+async def test_credentials_that_cannot_be_read_for_a_moment_leave_those_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch) as (server, opened):
+        monkeypatch.setattr(connection, "CREDENTIALS_SECONDS", 0.0)
+        (tmp_path / "kubeconfig").write_text("users: [")
+        assert await get(opened) == b"{}"
+        (tmp_path / "kubeconfig").unlink()
+        assert await get(opened) == b"{}"
+        assert len(server.asked) == 2
 
 
 @pytest.mark.asyncio

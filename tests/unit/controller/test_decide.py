@@ -591,3 +591,18 @@ def test_whatever_the_end_ready_is_true_only_when_this_generation_is_done(
     abnormal = {"Reconciling", "Stalled"} & set(found)
     assert bool(abnormal) != found["Ready"].startswith("True")
     assert set(found) <= {kind.value for kind in ConditionType}
+
+
+def test_a_log_that_cannot_be_read_for_a_moment_does_not_let_the_run_begin_anew() -> None:
+    at = Progress(
+        step="Applying", message="applying 1.0.0, statement 3 of 5", version="1.0.0", statement=3, statements=5
+    )
+    before = decide(observation(runs=(run(),), progress=at)).status
+    assert before is not None
+    unread = decide(observation(migration(status=before), runs=(run(),), progress=None)).status
+    assert unread == before
+    assert before.progress is not None
+    following = run(2, generation=1)
+    other = decide(observation(migration(status=before), runs=(following,), progress=None)).status
+    assert other is not None
+    assert (other.progress, other.state) == (None, State.PENDING), "another run has not been seen doing anything"

@@ -177,3 +177,31 @@ async def test_a_watch_begins_anew_before_a_change_is_late() -> None:
     slowest = settings.watching.inactivity_timeout + settings.watching.reconnect_backoff
     assert 60.0 < slowest < 90.0
     assert slowest > handlers.RESYNC_SECONDS
+
+
+@pytest.mark.asyncio
+async def test_the_rounds_go_on_whatever_goes_wrong_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(Api):
+        asked = 0
+
+        async def migration_versions(self, _: str | None) -> dict[Key, str]:
+            self.asked += 1
+            raise TypeError("'NoneType' object is not iterable")
+
+    monkeypatch.setattr(handlers, "RESYNC_SECONDS", 0.01)
+    api = Broken({})
+    rounds = asyncio.create_task(office(api, []).resync())
+    while api.asked < 3:
+        await asyncio.sleep(0.01)
+    assert not rounds.done()
+    rounds.cancel()
+
+
+@pytest.mark.asyncio
+async def test_what_was_listed_once_and_is_gone_is_forgotten() -> None:
+    found = office(Api({None: {("a", "x"): "1"}}), [])
+    await found.look_for_unheard()
+    assert ("a", "x") in found.databases
+    found.cluster.versions[None] = {}  # type: ignore[attr-defined]
+    await found.look_for_unheard()
+    assert found.databases == {}

@@ -11,7 +11,7 @@ from schema_operator.api.target_database import TargetDatabaseStatus
 from schema_operator.controller import names, perform
 from schema_operator.controller.connection import ApiError
 from schema_operator.controller.line import place_of
-from schema_operator.controller.observation import Ended, Target, migration_of, target_of
+from schema_operator.controller.observation import Ended, Run, Target, migration_of, target_of
 from schema_operator.controller.perform import Performer
 from schema_operator.controller.source import see
 from schema_operator.controller.target_status import status_after
@@ -42,6 +42,7 @@ class Stage:
         self.calls: list[str] = []
         self.job_list: list[dict[str, Any]] = []
         self.pod_list: list[dict[str, Any]] = []
+        self.target_status: dict[str, Any] = {}
 
     def _said(self, call: str) -> None:
         self.calls.append(call)
@@ -53,7 +54,7 @@ class Stage:
 
     async def target(self, *_: str) -> dict[str, Any] | None:
         self._said("target")
-        return TARGET
+        return {**TARGET, "status": self.target_status} if self.target_status else TARGET
 
     async def approvals(self, *_: str) -> list[dict[str, Any]]:
         self._said("approvals")
@@ -362,6 +363,95 @@ async def test_the_next_one_is_looked_at_when_a_run_has_ended() -> None:
     stage.body, stage.job_list = of_another("second"), []
     await at_work.migration(("shop", "second"))
     assert stage.calls.count("create_job") == 2
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_remembered_of_a_migration_that_is_deleted_while_it_is_looked_at() -> None:
+    """Its end is heard of before the look is over, which then finds that it cannot write."""
+    stage = Lived(set_finalizers=[ApiError(404, "NotFound", "gone")])
+    at_work = performer(stage)
+    at_work.forget(KEY, UID)
+    assert await at_work.migration(KEY) == perform.CHANGED_SECONDS
+    assert at_work.targets._at_work == {}
+    stage.body = None  # type: ignore[assignment]  # as the API server says that there is none
+    assert await at_work.migration(KEY) is None
+    assert (at_work._uids, at_work._sources, at_work._shown) == ({}, {}, {})
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_is_refused_is_not_taken_for_one_at_work() -> None:
+    stage = Lived(create_job=[ApiError(403, "Forbidden", "exceeded quota")])
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    assert at_work.targets._at_work == {}
+
+
+@pytest.mark.asyncio
+async def test_another_of_the_same_name_begins_anew() -> None:
+    stage = Lived()
+    at_work = performer(stage)
+    await at_work.migration(KEY)
+    assert set(at_work._uids.values()) == set(at_work._sources) == {UID}
+    stage.body, stage.job_list = {**MIGRATION, "metadata": {**MIGRATION["metadata"], "uid": "other"}}, []
+    await at_work.migration(KEY)
+    assert set(at_work._uids.values()) == set(at_work._sources) == {"other"}
+
+
+class Silent(Lived):
+    """A cluster whose node does not answer for its pods until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+        self.reading = 0
+
+    async def log_tail(self, *_: object) -> str:
+        self.reading += 1
+        await self.answers.wait()
+        return ""
+
+
+@pytest.mark.asyncio
+async def test_logs_of_a_node_that_is_gone_take_few_connections() -> None:
+    stage = Silent()
+    at_work = performer(stage)
+    run = Run(
+        name="r",
+        work="w",
+        number=1,
+        failures=0,
+        generation=1,
+        recheck=False,
+        created="",
+        started=True,
+        pod="pod",
+        ended=None,
+        trouble=None,
+    )
+    found = migration_of(MIGRATION)
+    looks = [asyncio.create_task(at_work._progress(found, (run,))) for _ in range(10)]
+    done, waiting = await asyncio.wait(looks, timeout=0.05)
+    assert stage.reading == len(waiting) == perform.LOGS_AT_ONCE
+    assert {one.result() for one in done} == {None}
+    stage.answers.set()
+    await asyncio.gather(*waiting)
+
+
+@pytest.mark.asyncio
+async def test_who_asks_for_a_run_gets_one_whatever_the_status_of_the_target_says() -> None:
+    status = {"observedGeneration": 1, "serverVersion": "18.4", "version": "0"}
+    wrong = {"inline": [{"version": "1.0.0", "up": "CREATE TABEL t ()", "down": "DROP TABLE t"}]}
+    body = {**MIGRATION, "spec": {**MIGRATION["spec"], "scripts": wrong}}
+    stage = Lived()
+    stage.body, stage.target_status = body, status
+    await performer(stage).migration(KEY)
+    assert stage.calls.count("create_job") == 0
+    assert stage.statuses[-1]["conditions"][-1]["reason"] == "SyntaxError"
+    stage = Lived()
+    stage.body, stage.target_status = body, status
+    stage.body = {**body, "metadata": {**body["metadata"], "annotations": {names.REQUESTED_AT: "now"}}}
+    await performer(stage).migration(KEY)
+    assert stage.calls.count("create_job") == 1
 
 
 @pytest.mark.asyncio

@@ -79,7 +79,7 @@ async def test_an_inspection_is_started_read_and_deleted() -> None:
     assert [item["reason"] for item in stage.targets[-1]["conditions"]] == ["Unreachable"] * 3
     assert stage.targets[-1]["inspection"]["requestedAt"] == "now"
     assert again is not None
-    assert 4 < again < 6
+    assert 2 < again < 6  # five seconds with jitter, less what this test has taken
     assert len(stage.created) == 1
 
 

@@ -45,25 +45,27 @@ def in_flight(seen: Observation, run: Run) -> Decision:
     base = status.model_copy(
         update={
             "current_run": run_status(run),
-            "progress": _progress_status(seen.progress) if seen.progress else None,
+            "progress": _progress_status(seen.progress) if seen.progress else _progress_before(seen, run),
             "retry_at": None,
         }
     )
+    unread = seen.progress is None and base.progress is not None
+    state = status.state if unread and status.state is not None else _state_of(status.state, seen.progress)
     requeue = PROGRESS_SECONDS if run.started else None
     if goes or seen.migration.spec.suspend:
         why = "the resource is being deleted" if goes else "spec.suspend is true"
         stopping = Verdict("False", "Stopping", f"{why}; run {run.name} is stopped at a safe point")
         verdicts = said_before(status) | not_yet(stopping)
         return Decision(
-            status=with_state(seen, base, _state_of(status.state, seen.progress), verdicts),
+            status=with_state(seen, base, state, verdicts),
             stop=() if run.stopping else (run.name,),
             requeue=PROGRESS_SECONDS,
         )
     if run.recheck and run.work == current and is_true(status, ConditionType.STALLED):
         return Decision(status=observed(seen, base), requeue=requeue)
-    verdict = _working(seen, run, current)
+    verdict = _working(seen, run, current, base.progress)
     return Decision(
-        status=with_state(seen, base, _state_of(status.state, seen.progress), said_before(status) | not_yet(verdict)),
+        status=with_state(seen, base, state, said_before(status) | not_yet(verdict)),
         events=_trouble_event(seen, run),
         requeue=requeue,
         passing=run.trouble is None,
@@ -76,7 +78,7 @@ def _goes(seen: Observation, run: Run, current: str | None) -> bool:
     return migration.deleting and (not migration.undo or (current is not None and run.work != current))
 
 
-def _working(seen: Observation, run: Run, current: str | None) -> Verdict:
+def _working(seen: Observation, run: Run, current: str | None, progress: ProgressStatus | None) -> Verdict:
     if run.trouble is not None:
         return Verdict("False", run.trouble.reason, f"{run.trouble.message} (Job {run.name})")
     if run.work != current:
@@ -86,8 +88,15 @@ def _working(seen: Observation, run: Run, current: str | None) -> Verdict:
             f"run {run.name} of generation {run.generation} is still at work; what has changed since follows "
             f"(generation {seen.migration.generation})",
         )
-    message = seen.progress.message if seen.progress else f"run {run.name} is starting"
+    message = progress.message if progress and progress.message else f"run {run.name} is starting"
     return Verdict("False", "Progressing", message)
+
+
+def _progress_before(seen: Observation, run: Run) -> ProgressStatus | None:
+    """Give what was last seen of the same run: a log that cannot be read now does not mean that it begins anew."""
+    status = seen.migration.status
+    same = run.started and status.current_run is not None and status.current_run.name == run.name
+    return status.progress if same else None
 
 
 def _state_of(before: State | None, progress: Progress | None) -> State:
