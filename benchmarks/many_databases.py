@@ -31,6 +31,7 @@ from benchmarks.stage import (
 
 LONG = 50
 OTHERS = 5
+SETTLING_SECONDS = 20.0
 QUIET = {"inspection": {"suspend": True}, "runner": RUNNER}
 TRIVIAL = {"version": "1", "up": STATEMENT, "down": "DROP TABLE trivial"}
 SECOND = {"version": "2", "up": "CREATE TABLE second (id int)", "down": "DROP TABLE second"}
@@ -101,6 +102,7 @@ def _beside(stage: Stage) -> list[float]:
     with stage.connect() as connection:
         while connection.execute(asleep).fetchone() != (LONG,):
             time.sleep(1.0)
+    time.sleep(SETTLING_SECONDS)  # the node has started fifty pods, and is to be asked while they run
     return [_job_of(stage, stage.new_database()) for _ in range(OTHERS)]
 
 
