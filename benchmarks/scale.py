@@ -11,10 +11,8 @@ python -m benchmarks.scale [migrations, 1000]
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from benchmarks.stage import NAMESPACE, Manifest, manifest_of, resident, writes
+from benchmarks.stage import NAMESPACE, Changes, Manifest, manifest_of, resident, watched, writes
 from dev import release
 from dev.cluster.kubectl import Cluster as Kubectl
 from dev.cluster.provider import provider
@@ -188,31 +186,21 @@ def _until_seen(cluster: Kubectl) -> None:
 
 def _changes(cluster: Kubectl, numbers: range, rate: int) -> list[float]:
     """Change specs, so many a second; give the seconds until each Job is there."""
-    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", "jobs", "--watch-only", "-o", "json"]
-    settings = {"KUBECONFIG": str(cluster.kubeconfig_path)}
     created: dict[str, float] = {}
-    watch = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
-    reader = threading.Thread(target=_read, args=(watch, created), daemon=True)
-    reader.start()
-    time.sleep(3.0)  # until the watch is open
-    begun = asyncio.run(_patched(numbers, rate))
-    time.sleep(5.0)
-    watch.terminate()
+    with watched(cluster, "jobs", "--watch-only") as changes:
+        reader = threading.Thread(target=_note, args=(changes, created), daemon=True)
+        reader.start()
+        begun = asyncio.run(_patched(numbers, rate))
+        time.sleep(5.0)
     missing = begun.keys() - created.keys()
     if missing:
         raise SystemExit(f"no Job for {len(missing)} of {len(begun)} changes")
     return [created[name] - moment for name, moment in begun.items()]
 
 
-def _read(watch: subprocess.Popen[str], created: dict[str, float]) -> None:
-    lines: list[str] = []
-    assert watch.stdout is not None
-    for line in watch.stdout:
-        lines.append(line)
-        if line == "}\n":
-            name = json.loads("".join(lines))["metadata"]["annotations"].get(names.MIGRATION, "")
-            created.setdefault(name, time.monotonic())
-            lines = []
+def _note(changes: Changes, created: dict[str, float]) -> None:
+    for moment, job in changes:
+        created.setdefault(job["metadata"]["annotations"].get(names.MIGRATION, ""), moment)
 
 
 async def _patched(numbers: range, rate: int) -> dict[str, float]:

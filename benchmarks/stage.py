@@ -9,7 +9,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ NAMESPACE = "benchmark"
 SERVER = Pod(namespace=NAMESPACE, user="bench", password="bench", database="bench")  # noqa: S106 (lives for minutes)
 RUNNER = {"resources": {"requests": {"cpu": "1m", "memory": "1Mi"}}}
 """So that many fit on one node."""
+WATCH_SECONDS = 1.0
+"""Until a watch is open."""
 WRITES = re.compile(
     r'^apiserver_request_total\{.*resource="(schemamigrations|targetdatabases|jobs)".*verb="(POST|PUT|PATCH|APPLY|DELETE)"'
     r".*\} (?P<count>\S+)$",
@@ -65,33 +67,39 @@ class Stage:
         self.cluster.kubectl("create", "-f", "-", input=yaml.dump_all(manifests, Dumper=yaml.CSafeDumper))
         return time.monotonic()
 
-    @contextmanager
-    def watched(self, kind: str, name: str | None = None) -> Iterator[Changes]:
-        """Give the versions of an object, or of all of a kind, as they come."""
-        select = [f"--field-selector=metadata.name={name}"] if name else []
-        command = [str(self.cluster.kubectl_path), "-n", NAMESPACE, "get", kind, *select, "--watch", "-o", "json"]
-        environment = {"KUBECONFIG": str(self.cluster.kubeconfig_path)}
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-        time.sleep(1.0)  # until the watch is open
-        try:
-            yield _objects(process)
-        finally:
-            process.terminate()
-            process.wait()
+    def watched(self, kind: str, name: str | None = None) -> AbstractContextManager[Changes]:
+        """Give the versions of an object, or of all of a kind, as they come, those that are there first."""
+        return watched(self.cluster, kind, *([f"--field-selector=metadata.name={name}"] if name else []), "--watch")
 
 
 @contextmanager
 def staged() -> Iterator[Stage]:
-    """Give the stage; what was played is removed at the end."""
+    """Give the stage; what was played is removed at the end, whatever that was."""
     cluster = provider("test")
     cluster.create()
     image = release.install(cluster)
     namespace = manifest_of("v1", "Namespace", NAMESPACE, namespaced=False)
     cluster.kubectl("apply", "-f", "-", input=yaml.safe_dump(namespace))
-    pod.start(cluster, SERVER)
-    with cluster.port_forward("svc/postgres", 5432, "-n", NAMESPACE) as port:
-        yield Stage(cluster, image, port)
-    cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    try:
+        pod.start(cluster, SERVER)
+        with cluster.port_forward("svc/postgres", 5432, "-n", NAMESPACE) as port:
+            yield Stage(cluster, image, port)
+    finally:
+        cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@contextmanager
+def watched(cluster: Cluster, kind: str, *options: str) -> Iterator[Changes]:
+    """Give the versions of objects of the benchmark's namespace as `kubectl get` with options tells of them."""
+    command = [str(cluster.kubectl_path), "-n", NAMESPACE, "get", kind, *options, "-o", "json"]
+    environment = {"KUBECONFIG": str(cluster.kubeconfig_path)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    time.sleep(WATCH_SECONDS)
+    try:
+        yield _objects(process)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def uri_of(database: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from support.cut_off import take_network_away
+from support.lost_pod import take_network_away
 from support.operator import Shop, conditions, database
 
 UNTIL_GO = {

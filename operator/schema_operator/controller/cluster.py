@@ -278,4 +278,6 @@ def _decoded(answer: bytes) -> Any:
     try:
         return msgspec.json.decode(answer)
     except msgspec.DecodeError as error:
-        raise ApiError(0, "NotJson", "the answer is not from an API server; something stands between") from error
+        raise ApiError(
+            0, "NotJson", "the answer is not from an API server; something stands between, perhaps a proxy"
+        ) from error

@@ -138,9 +138,9 @@ class Office:
             self._tied_moved(key)
         self._require(key, tuple((key[0], name) for name in required_by(body["spec"])))
 
-    def migration_deleted(self, key: Key, uid: str) -> None:
+    def migration_deleted(self, key: Key) -> None:
         """Forget a migration, also in the status of its target, and look at those it was tied to."""
-        self.performer.forget(key, uid)
+        self.performer.forget(key)
         self.resting.forget(key)
         self._tied_moved(key)
         self._require(key, ())
@@ -352,7 +352,7 @@ async def _migration(
     key = (namespace or "", name)
     if event["type"] == "DELETED":
         memo.office.watch.deleted(key, uid)
-        memo.office.migration_deleted(key, uid)
+        memo.office.migration_deleted(key)
     else:
         memo.office.watch.told(key, uid, body["metadata"]["resourceVersion"], time.monotonic())
         memo.office.migration_changed(key, body)

@@ -75,6 +75,7 @@ _log = logging.getLogger(__name__)
 class _Known:
     """What was last seen of a migration's scripts: for which versions of objects, and how the database stood."""
 
+    uid: str
     generation: int
     config_maps: list[str | None]
     standing: Standing | None
@@ -88,15 +89,13 @@ class Performer:
     cluster: Cluster
     image: str
     targets: Targets = field(init=False)
-    _sources: dict[str, _Known] = field(default_factory=dict)
-    """By uid, so that scripts, which may be megabytes, are read again only when they change."""
+    _sources: dict[Key, _Known] = field(default_factory=dict)
+    """Scripts, which may be megabytes, are read again only when they change."""
     line: Line = field(default_factory=lambda: Line(lambda _: None))
     """Who works on which database, and who waits for it."""
     _logs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LOGS_AT_ONCE))
-    _uids: dict[Key, str] = field(default_factory=dict)
-    """What is remembered by uid of a migration is dropped with it, also where its end was heard during a look."""
-    _shown: dict[str, float] = field(default_factory=dict)
-    """By uid, when it was last shown what a run does."""
+    _shown: dict[Key, float] = field(default_factory=dict)
+    """When it was last shown of a migration what its run does."""
 
     def __post_init__(self) -> None:
         """Share cluster and image."""
@@ -140,13 +139,9 @@ class Performer:
 
     async def _migration(self, key: Key) -> float | None:
         body = await self.cluster.migration(*key)
-        uid = body["metadata"]["uid"] if body is not None else None
-        if (before := self._uids.get(key)) not in (None, uid):
-            self.forget(key, before)
         if body is None:
-            self.line.leave(key)
+            self.forget(key)
             return None
-        self._uids[key] = body["metadata"]["uid"]
         try:
             migration = migration_of(body)
         except ValidationError as error:
@@ -176,14 +171,12 @@ class Performer:
         else:
             self.line.wait(key, place_of(seen.target))
 
-    def forget(self, key: Key, uid: str) -> None:
+    def forget(self, key: Key) -> None:
         """Drop what is remembered of a migration that was deleted."""
-        self._sources.pop(uid, None)
-        self._shown.pop(uid, None)
-        if self._uids.get(key) == uid:
-            self._uids.pop(key)
+        self._sources.pop(key, None)
+        self._shown.pop(key, None)
         self.line.leave(key)
-        self.targets.note(uid, None)
+        self.targets.note(key, None)
 
     async def _observe(self, migration: Migration) -> Observation:
         selector = f"{names.SELECTOR},{names.MIGRATION_UID}={migration.uid}"
@@ -217,12 +210,13 @@ class Performer:
         if migration.undo:
             return NO_SCRIPTS
         maps = source.config_map_names(migration.spec.scripts)
-        known = self._sources.get(migration.uid)
+        known = self._sources.get(_key(migration))
         target, _ = await reading
         # Who asks for a run by an annotation may know better than the status of the target what is applied.
         asked = migration.requested_at is not None or migration.accepts is not None
         standing = source.standing_of(target.status) if target is not None and not asked else None
-        if known is not None and (known.generation, known.standing) == (migration.generation, standing):
+        asked_of = (migration.uid, migration.generation, standing)
+        if known is not None and (known.uid, known.generation, known.standing) == asked_of:
             versions = await asyncio.gather(
                 *(self.cluster.config_map_version(migration.namespace, name) for name in maps)
             )
@@ -231,7 +225,7 @@ class Performer:
         found = await asyncio.gather(*(self.cluster.config_map(migration.namespace, name) for name in maps))
         seen = await _see(migration.spec, dict(zip(maps, found, strict=True)), standing)
         versions = [item["metadata"]["resourceVersion"] if item is not None else None for item in found]
-        self._sources[migration.uid] = _Known(migration.generation, versions, standing, seen)
+        self._sources[_key(migration)] = _Known(migration.uid, migration.generation, versions, standing, seen)
         return seen
 
     async def _progress(self, migration: Migration, runs: tuple[Run, ...]) -> Progress | None:
@@ -251,7 +245,7 @@ class Performer:
     async def _perform(self, seen: Observation, decision: Decision) -> float | None:
         migration = seen.migration
         in_flight = decision.status is not None and decision.status.current_run is not None
-        self.targets.note(migration.uid, (migration.namespace, migration.spec.database.name) if in_flight else None)
+        self.targets.note(_key(migration), (migration.namespace, migration.spec.database.name) if in_flight else None)
         for name in decision.delete:
             await self.cluster.delete_job(migration.namespace, name)
         for name in decision.stop:
@@ -259,7 +253,7 @@ class Performer:
         if decision.start is not None and seen.target is not None:
             marked = await self._mark(migration, decision.finalizers)
             if marked is None:
-                self.targets.note(migration.uid, None)
+                self.targets.note(_key(migration), None)
                 self.line.leave(_key(migration))
                 return CHANGED_SECONDS
             migration = marked
@@ -272,7 +266,7 @@ class Performer:
         if written is None:
             return CHANGED_SECONDS
         if decision.passing or decision.start is not None:
-            self._shown[migration.uid] = time.monotonic()
+            self._shown[_key(migration)] = time.monotonic()
         await self._tell(migration, decision.events, seen.now)
         _say_what_stays(seen)
         if await self._mark(written, decision.finalizers) is None:
@@ -281,7 +275,7 @@ class Performer:
 
     def _may_wait(self, seen: Observation) -> float:
         """Give the seconds for which what a run does need not be shown: a while at first, then once a second."""
-        pace = PROGRESS_SECONDS - (time.monotonic() - self._shown.get(seen.migration.uid, -math.inf))
+        pace = PROGRESS_SECONDS - (time.monotonic() - self._shown.get(_key(seen.migration), -math.inf))
         return max(pace, FIRST_SIGHT_SECONDS - self.line.seconds_at_work(_key(seen.migration)))
 
     async def _mark(self, migration: Migration, ours: frozenset[str]) -> Migration | None:
@@ -340,7 +334,7 @@ class Performer:
         return decision
 
     def _without_run(self, seen: Observation, decision: Decision) -> Decision:
-        self.targets.note(seen.migration.uid, None)
+        self.targets.note(_key(seen.migration), None)
         self.line.leave(_key(seen.migration))
         return with_finalizers(seen, decision)
 

@@ -37,8 +37,8 @@ class Targets:
     cluster: Cluster
     image: str
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _at_work: dict[str, Key] = field(default_factory=dict)
-    """The target of each migration, by uid, of which a run is in flight; as far as was seen since the start."""
+    _at_work: dict[Key, Key] = field(default_factory=dict)
+    """The target of each migration of which a run is in flight; as far as was seen since the start."""
     _inspecting: set[Key] = field(default_factory=set)
     """Targets with an inspection in flight."""
     _crowd: set[Key] = field(default_factory=set)
@@ -73,12 +73,12 @@ class Targets:
         self._inspecting.discard(key)
         self._crowd.discard(key)
 
-    def note(self, uid: str, works_on: Key | None) -> None:
-        """Note on which target a run of a migration, by its uid, is in flight: no inspection is needed beside it."""
+    def note(self, migration: Key, works_on: Key | None) -> None:
+        """Note on which target a run of a migration is in flight: no inspection is needed beside it."""
         if works_on is None:
-            self._at_work.pop(uid, None)
+            self._at_work.pop(migration, None)
         else:
-            self._at_work[uid] = works_on
+            self._at_work[migration] = works_on
 
     async def record(self, target: Target, change: Callable[[Target], TargetDatabaseStatus | None]) -> None:
         """Write what `change` makes of the newest status.

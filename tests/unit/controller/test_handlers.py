@@ -171,12 +171,12 @@ async def test_those_that_are_tied_to_a_migration_are_looked_at_when_it_changes_
 async def test_a_migration_that_is_gone_is_missed_by_those_that_require_it() -> None:
     at_work = office(Api(installed=True))
     forgotten: list[Key] = []
-    vars(at_work.performer)["forget"] = lambda key, _: forgotten.append(key)
+    vars(at_work.performer)["forget"] = forgotten.append
     at_work.migration_changed(("shop", "above"), seen("above", "base"))
     at_work.migration_changed(("shop", "base"), seen("base"))
     await at_work.migrations.close()
     at_work.migrations = Queue(_nothing, pause=0.0)
-    at_work.migration_deleted(("shop", "base"), "base")
+    at_work.migration_deleted(("shop", "base"))
     # It is looked at once more itself: a look that was under way may have noted what is gone.
     assert at_work.migrations.keys() == (("shop", "above"), ("shop", "base"))
     assert forgotten == [("shop", "base")]
@@ -212,7 +212,7 @@ async def test_only_the_migrations_that_name_a_config_map_are_looked_at_when_it_
     found.migration_changed(("shop", "written out"), of({"scripts": {"inline": [{"version": "1", "up": "SELECT 1"}]}}))
     found.migration_changed(("shop", "gone"), of(scripts_in("a")))
     found.performer = Performer(found.cluster, "image:1")
-    found.migration_deleted(("shop", "gone"), "uid")
+    found.migration_deleted(("shop", "gone"))
     await asyncio.sleep(0.01)
     looked_at.clear()
     memo = kopf.Memo(office=found)

@@ -370,12 +370,12 @@ async def test_nothing_is_remembered_of_a_migration_that_is_deleted_while_it_is_
     """Its end is heard of before the look is over, which then finds that it cannot write."""
     stage = Lived(set_finalizers=[ApiError(404, "NotFound", "gone")])
     at_work = performer(stage)
-    at_work.forget(KEY, UID)
+    at_work.forget(KEY)
     assert await at_work.migration(KEY) == perform.CHANGED_SECONDS
     assert at_work.targets._at_work == {}
     stage.body = None  # type: ignore[assignment]  # as the API server says that there is none
     assert await at_work.migration(KEY) is None
-    assert (at_work._uids, at_work._sources, at_work._shown) == ({}, {}, {})
+    assert (at_work._sources, at_work._shown) == ({}, {})
 
 
 @pytest.mark.asyncio
@@ -391,10 +391,10 @@ async def test_another_of_the_same_name_begins_anew() -> None:
     stage = Lived()
     at_work = performer(stage)
     await at_work.migration(KEY)
-    assert set(at_work._uids.values()) == set(at_work._sources) == {UID}
+    assert at_work._sources[KEY].uid == UID
     stage.body, stage.job_list = {**MIGRATION, "metadata": {**MIGRATION["metadata"], "uid": "other"}}, []
     await at_work.migration(KEY)
-    assert set(at_work._uids.values()) == set(at_work._sources) == {"other"}
+    assert {key: known.uid for key, known in at_work._sources.items()} == {KEY: "other"}
 
 
 class Silent(Lived):

@@ -134,10 +134,10 @@ async def test_a_run_in_flight_is_known_to_the_inspections_of_its_target(in_flig
     current = RunStatus(name="shop-1", work="w", number=1, generation=1)
     stage = Stage(at(status.model_copy(update={"current_run": current if in_flight else None})))
     at_work = Performer(stage, "image:1")  # type: ignore[arg-type]  # answers as Cluster does
-    at_work.targets._at_work["other"] = ("shop", "other")
+    at_work.targets._at_work["shop", "other"] = ("shop", "other")
     await at_work.migration(("shop", "shop"))
     assert ("shop", "shop") in at_work.targets._at_work.values()
-    at_work.forget(("shop", "shop"), "11111111-2222-3333-4444-555555555555")
+    at_work.forget(("shop", "shop"))
     assert set(at_work.targets._at_work.values()) == {("shop", "other")}
 
 
@@ -196,6 +196,6 @@ def test_a_target_that_is_heard_of_first_is_looked_at_with_its_migrations() -> N
 def test_a_migration_that_is_deleted_makes_its_target_be_looked_at() -> None:
     at_work, _, targets = office()
     at_work.heard[DB] = BEFORE
-    at_work.migration_deleted(A, "uid")
-    at_work.migration_deleted(("shop", "c"), "uid")
+    at_work.migration_deleted(A)
+    at_work.migration_deleted(("shop", "c"))
     assert targets == [DB]
